@@ -1,0 +1,69 @@
+"""What the domain refuses, each refusal with a stable code and no word of HTTP.
+
+DomainError
+├── IllegalTransition      illegal_transition       the lifecycle has no such move
+├── TicketClosed           ticket_closed            closed tickets change only by being reopened
+├── TicketNotActive        ticket_not_active        resolved or closed tickets do not escalate
+├── AssignedToAnother      assigned_to_another      somebody else owns the ticket
+├── IdempotencyKeyReused   idempotency_key_reused   one key, two different requests
+├── InvalidLadder          invalid_ladder           a ladder that could not run
+└── InvalidCalendar        invalid_calendar         a calendar that could not be worked by
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class DomainError(Exception):
+    """A refusal: ``str()`` is a sentence for people, ``code`` is for programs, ``context`` says what would help.
+
+    ``context`` holds plain JSON values only, since it travels through Temporal and out of the API.
+    """
+
+    code: ClassVar[str] = "refused"
+
+    def __init__(self, message: str, /, **context: object) -> None:
+        super().__init__(message)
+        self.context: Mapping[str, object] = context
+
+
+class IllegalTransition(DomainError):
+    """The lifecycle has no move between the two statuses; ``legal`` lists the statuses that can be reached."""
+
+    code = "illegal_transition"
+
+
+class TicketClosed(DomainError):
+    """The ticket is closed; only reopening it is possible. ``legal`` lists the statuses it may reopen to."""
+
+    code = "ticket_closed"
+
+
+class TicketNotActive(DomainError):
+    """The ticket is resolved or closed and is not escalated any more."""
+
+    code = "ticket_not_active"
+
+
+class AssignedToAnother(DomainError):
+    """Another member owns the ticket; ``assignee_id`` says who."""
+
+    code = "assigned_to_another"
+
+
+class IdempotencyKeyReused(DomainError):
+    """The key was used before for a request with another content."""
+
+    code = "idempotency_key_reused"
+
+
+class InvalidLadder(DomainError):
+    """The ladder's steps could not be run in order."""
+
+    code = "invalid_ladder"
+
+
+class InvalidCalendar(DomainError):
+    """The calendar has no working time, or its hours contradict each other."""
+
+    code = "invalid_calendar"
