@@ -4,6 +4,7 @@ DomainError
 ├── IllegalTransition      illegal_transition       the lifecycle has no such move
 ├── TicketClosed           ticket_closed            closed tickets change only by being reopened
 ├── TicketNotActive        ticket_not_active        resolved or closed tickets do not escalate
+├── VersionMismatch        version_mismatch         the ticket has changed since it was read
 ├── AssignedToAnother      assigned_to_another      somebody else owns the ticket
 ├── IdempotencyKeyReused   idempotency_key_reused   one key, two different requests
 ├── InvalidLadder          invalid_ladder           a ladder that could not run
@@ -43,6 +44,12 @@ class TicketNotActive(DomainError):
     """The ticket is resolved or closed and is not escalated any more."""
 
     code = "ticket_not_active"
+
+
+class VersionMismatch(DomainError):
+    """The command was meant for another version; ``version`` is the present one."""
+
+    code = "version_mismatch"
 
 
 class AssignedToAnother(DomainError):

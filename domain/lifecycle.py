@@ -1,0 +1,261 @@
+"""What commands and facts make of a ticket: pure decisions, each a ``Story``."""
+
+from datetime import datetime
+
+from domain.commands import AgentReplied, Assign, ChangeStatus, Command, CustomerReplied, Edit, Escalate, NoteAdded
+from domain.errors import AssignedToAnother, TicketClosed, TicketNotActive, VersionMismatch
+from domain.events import (
+    Actor,
+    CustomerMessage,
+    CustomerMessageKind,
+    EventKind,
+    Notice,
+    NoticeKind,
+)
+from domain.ladders import Target
+from domain.story import Story
+from domain.ticket import ACTIVE, Move, Status, Ticket, legal_targets, move_between
+
+
+def create(ticket: Ticket, actor: Actor, now: datetime, request_id: str, fingerprint: str) -> Story:
+    """The first event of a new ticket (given at version 0)."""
+    story = Story(ticket, now, actor, request_id, fingerprint)
+    about = {"follow_up_of": str(ticket.follow_up_of)} if ticket.follow_up_of else {}
+    story.tell(
+        EventKind.CREATED,
+        about={"source": ticket.source.value, "channel": ticket.channel.value, **about},
+        notices=[_assigned_notice(ticket, "The ticket was created with you as its assignee.")]
+        if ticket.assignee_id
+        else [],
+    )
+    return story
+
+
+def check(ticket: Ticket, command: Command) -> None:
+    """Refuse with a ``DomainError`` what the ticket, as it stands, cannot do; changes nothing."""
+    if command.if_version is not None and command.if_version != ticket.version:
+        raise VersionMismatch(
+            f"The ticket is at version {ticket.version}, not {command.if_version}; read it again and decide anew.",
+            version=ticket.version,
+        )
+    if isinstance(command, ChangeStatus):
+        move_between(ticket.status, command.to)
+        _check_owner(ticket, command)
+    elif ticket.status is Status.CLOSED:
+        raise closed(ticket)
+    elif isinstance(command, Escalate) and ticket.status not in ACTIVE:
+        raise TicketNotActive(
+            f"A ticket that is {ticket.status} does not escalate; reopen it first.",
+            status=ticket.status.value,
+            legal=legal_targets(ticket.status),
+        )
+
+
+def closed(ticket: Ticket) -> TicketClosed:
+    """The refusal of anything but reopening."""
+    return TicketClosed(
+        f"Ticket #{ticket.number} is closed; reopen it first.",
+        status=ticket.status.value,
+        legal=legal_targets(ticket.status),
+    )
+
+
+def decide(ticket: Ticket, command: Command, now: datetime) -> Story:
+    """What ``command`` makes of ``ticket``; without events when it asks for what already is.
+
+    Raises the ``DomainError`` that ``check`` raises.
+    """
+    check(ticket, command)
+    story = Story(ticket, now, command.actor, command.request_id, command.fingerprint)
+    if isinstance(command, ChangeStatus):
+        _change_status(story, command)
+    elif isinstance(command, Assign):
+        _assign(story, command)
+    elif isinstance(command, Edit):
+        _edit(story, command)
+    else:
+        _escalate(story, command)
+    return story
+
+
+def customer_replied(ticket: Ticket, fact: CustomerReplied, now: datetime) -> Story:
+    """A customer's message ends waiting and reopens what was resolved or closed; an automatic reply does neither."""
+    story = Story(ticket, now, fact.actor, fact.request_id)
+    about = {"message_id": str(fact.message_id), "automatic": fact.automatic}
+    if fact.automatic:
+        story.tell(EventKind.CUSTOMER_REPLIED, about=about, reason="An automatic reply is no answer.")
+        return story
+    story.tell(
+        EventKind.CUSTOMER_REPLIED,
+        about=about,
+        notices=[
+            Notice(
+                key=f"customer_replied:{fact.message_id}",
+                kind=NoticeKind.CUSTOMER_REPLIED,
+                why="The customer wrote on a ticket that is assigned to you.",
+                targets=(Target.ASSIGNEE,),
+            )
+        ],
+        changes={"unanswered_since": min(ticket.unanswered_since or fact.at, fact.at)},
+    )
+    if ticket.status is Status.WAITING:
+        _move(story, Status.IN_PROGRESS, reason="The customer answered.")
+    elif ticket.status not in ACTIVE:
+        _move(story, Status.OPEN, reason="The customer wrote again.")
+    return story
+
+
+def agent_replied(ticket: Ticket, fact: AgentReplied, now: datetime) -> Story:
+    """A human answer: the assignee's own, or anybody's where nobody is assigned, starts an open ticket."""
+    story = Story(ticket, now, fact.actor, fact.request_id)
+    story.tell(EventKind.AGENT_REPLIED, about={"message_id": str(fact.message_id)}, changes={"unanswered_since": None})
+    if ticket.status is Status.OPEN and ticket.assignee_id in (None, fact.actor.member_id):
+        _move(story, Status.IN_PROGRESS, reason="Answered the customer.")
+    return story
+
+
+def note_added(ticket: Ticket, fact: NoteAdded, now: datetime) -> Story:
+    """A note is part of the story and moves nothing."""
+    story = Story(ticket, now, fact.actor, fact.request_id)
+    story.tell(EventKind.NOTE_ADDED, about={"note_id": str(fact.note_id)})
+    return story
+
+
+def move(story: Story, to: Status, reason: str, *, tell_customer: bool = True) -> None:
+    """A status change the system decides by itself (auto-resolve, auto-close)."""
+    move_between(story.ticket.status, to)
+    _move(story, to, reason=reason, tell_customer=tell_customer)
+
+
+def _check_owner(ticket: Ticket, command: ChangeStatus) -> None:
+    """A member cannot start work on what another member owns."""
+    member = command.actor.member_id
+    if command.to is Status.IN_PROGRESS and member and ticket.assignee_id not in (None, member):
+        raise AssignedToAnother(
+            "The ticket is assigned to another member; assign it to yourself before you start work on it.",
+            assignee_id=str(ticket.assignee_id),
+        )
+
+
+def _change_status(story: Story, command: ChangeStatus) -> None:
+    _move(story, command.to, reason=command.reason, tell_customer=command.tell_customer)
+
+
+def _move(story: Story, to: Status, *, reason: str | None, tell_customer: bool = True) -> None:
+    ticket, now = story.ticket, story.now
+    name = move_between(ticket.status, to)
+    changes: dict[str, object] = {"status": to, "status_since": now, "reminders": None, "acknowledgement": None}
+    customer_messages: list[CustomerMessage] = []
+    notices: list[Notice] = []
+    if name is Move.REOPEN:
+        changes |= {"resolved_at": None, "closed_at": None, "auto_close_at": None, "reopen_until": None}
+        changes["reopened"] = ticket.reopened + 1
+        notices.append(
+            Notice(
+                key=f"reopened:{ticket.reopened + 1}",
+                kind=NoticeKind.TICKET_REOPENED,
+                why=reason or "The ticket was reopened.",
+                targets=(Target.ASSIGNEE,),
+            )
+        )
+        if to is Status.OPEN and ticket.assignee_id:
+            # Whoever had it owes a new acknowledgement.
+            changes |= {"assigned_at": now, "assignment_episode": ticket.assignment_episode + 1}
+    if name is Move.UNASSIGN:
+        changes |= {"assignee_id": None, "assigned_at": None}
+    if to is Status.IN_PROGRESS and ticket.assignee_id is None and story.actor.member_id:
+        changes |= _assignment(ticket, story.actor.member_id, now)
+    if to is Status.WAITING:
+        changes["waiting_episode"] = ticket.waiting_episode + 1
+    if to is Status.RESOLVED:
+        changes["resolved_at"] = now
+        if tell_customer:
+            customer_messages.append(
+                CustomerMessage(key=f"resolved:{ticket.reopened}", kind=CustomerMessageKind.RESOLVED)
+            )
+    if to is Status.CLOSED:
+        changes |= {"closed_at": now, "auto_close_at": None}
+    story.tell(
+        EventKind.STATUS_CHANGED,
+        reason=reason,
+        about={"move": name.value},
+        notices=notices,
+        customer_messages=customer_messages,
+        changes=changes,
+    )
+
+
+def _assignment(ticket: Ticket, member_id: object, now: datetime) -> dict[str, object]:
+    return {
+        "assignee_id": member_id,
+        "assigned_at": now if member_id else None,
+        "assignment_episode": ticket.assignment_episode + 1 if member_id else ticket.assignment_episode,
+        "acknowledgement": None,
+    }
+
+
+def _assign(story: Story, command: Assign) -> None:
+    ticket = story.ticket
+    team_id = command.team_id if "team" in command.fields else ticket.team_id
+    if "assignee" in command.fields:
+        assignee_id = command.assignee_id
+    else:  # another team's ticket is nobody's until that team picks it up
+        assignee_id = ticket.assignee_id if team_id == ticket.team_id else None
+    if (team_id, assignee_id) == (ticket.team_id, ticket.assignee_id):
+        return
+    changes: dict[str, object] = {"team_id": team_id}
+    notices: list[Notice] = []
+    if assignee_id != ticket.assignee_id:
+        changes |= _assignment(ticket, assignee_id, story.now)
+        if assignee_id is None and ticket.status in (Status.IN_PROGRESS, Status.WAITING):
+            changes |= {"status": Status.OPEN, "status_since": story.now, "reminders": None}
+        if assignee_id and assignee_id != command.actor.member_id:
+            notices.append(_assigned_notice(ticket.model_copy(update=changes), command.reason or "You were assigned."))
+        if ticket.assignee_id and ticket.assignee_id != command.actor.member_id:
+            notices.append(
+                Notice(
+                    key=f"lost:{ticket.assignment_episode}",
+                    kind=NoticeKind.TICKET_REASSIGNED,
+                    why=command.reason or "The ticket was assigned to somebody else.",
+                    member_ids=(ticket.assignee_id,),
+                )
+            )
+    story.tell(EventKind.ASSIGNED, reason=command.reason, notices=notices, changes=changes)
+
+
+def _assigned_notice(ticket: Ticket, why: str) -> Notice:
+    return Notice(
+        key=f"assigned:{ticket.assignment_episode}",
+        kind=NoticeKind.TICKET_ASSIGNED,
+        why=why,
+        member_ids=(ticket.assignee_id,) if ticket.assignee_id else (),
+    )
+
+
+def _edit(story: Story, command: Edit) -> None:
+    wanted = {"title": command.title, "priority": command.priority, "tags": command.tags}
+    changes = {
+        name: value for name, value in wanted.items() if value is not None and value != getattr(story.ticket, name)
+    }
+    if changes:
+        story.tell(EventKind.EDITED, changes=changes)
+
+
+def _escalate(story: Story, command: Escalate) -> None:
+    ticket = story.ticket
+    raised = ticket.priority.raised()
+    if command.priority is not None:
+        raised = max(ticket.priority, command.priority, key=lambda priority: priority.rank)
+    story.tell(
+        EventKind.ESCALATED,
+        reason=command.reason,
+        notices=[
+            Notice(
+                key=f"escalated:{ticket.escalated + 1}",
+                kind=NoticeKind.TICKET_ESCALATED,
+                why=command.reason,
+                targets=(Target.ASSIGNEE, Target.SUPERVISORS),
+            )
+        ],
+        changes={"priority": raised, "escalated": ticket.escalated + 1},
+    )

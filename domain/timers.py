@@ -1,0 +1,192 @@
+"""What a ticket waits for: its timers, and what each does when it comes due."""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from domain.events import SYSTEM, CustomerMessage, CustomerMessageKind, EventKind, Notice, NoticeKind
+from domain.ladders import Frozen, LadderRun, Notify, RaisePriority, Reassign, ReminderAction, Successor, Target
+from domain.lifecycle import move
+from domain.story import Story
+from domain.ticket import Status, Ticket, WaitingRun
+
+
+class TimerKind(StrEnum):
+    """What a timer is for."""
+
+    REMINDER = "reminder"
+    AUTO_RESOLVE = "auto_resolve"
+    AUTO_CLOSE = "auto_close"
+    ACKNOWLEDGEMENT = "acknowledgement"
+
+
+class Timer(Frozen):
+    """Something that will happen by itself at ``due_at``; ``summary`` says it in words."""
+
+    kind: TimerKind
+    due_at: datetime
+    summary: str
+    successor: Successor | None = None
+    """Who has to be found before the timer can act."""
+
+
+class Choice(Frozen):
+    """The answer to "who is next?": nobody, when nobody is free to take the ticket."""
+
+    member_id: UUID | None = None
+    supervisor: bool = False
+
+
+def timers(ticket: Ticket) -> list[Timer]:
+    """Everything the ticket waits for, the earliest first."""
+    found = []
+    run = ticket.reminders
+    if run and run.current and run.due_at:
+        found.append(_reminder_timer(run, run.due_at))
+    if ticket.auto_close_at and ticket.status is Status.RESOLVED:
+        found.append(Timer(kind=TimerKind.AUTO_CLOSE, due_at=ticket.auto_close_at, summary="Close the ticket"))
+    ladder = ticket.acknowledgement
+    if ladder and ladder.due_at:
+        found.append(
+            Timer(
+                kind=TimerKind.ACKNOWLEDGEMENT,
+                due_at=ladder.due_at,
+                summary=f"Not acknowledged: {_step_in_words(ladder)}",
+                successor=ladder.current.successor,
+            )
+        )
+    return sorted(found, key=lambda timer: (timer.due_at, timer.kind))
+
+
+def fire(ticket: Ticket, timer: Timer, now: datetime, choice: Choice | None = None) -> Story:
+    """What the timer does to the ticket; without events when the ticket no longer waits for it.
+
+    A timer that names a ``successor`` needs a ``choice``. Between due and now somebody may have
+    acted: the timer is looked up again, so an act in the same instant wins if it came first.
+    """
+    story = Story(ticket, now, SYSTEM)
+    if timer not in timers(ticket) or timer.due_at > now:
+        return story
+    if timer.kind is TimerKind.AUTO_CLOSE:
+        move(story, Status.CLOSED, "Resolved and left alone.")
+    elif timer.kind is TimerKind.ACKNOWLEDGEMENT:
+        _climb(story, timer, choice or Choice())
+    else:
+        _remind(story, timer)
+    return story
+
+
+def lateness(timer: Timer, now: datetime) -> dict[str, JsonValue]:
+    """When it was due and by how many seconds it is late, for the event."""
+    return {"due_at": timer.due_at.isoformat(), "late_seconds": round((now - timer.due_at).total_seconds(), 3)}
+
+
+def _reminder_timer(run: WaitingRun, due_at: datetime) -> Timer:
+    if run.current and run.current.action is ReminderAction.RESOLVE:
+        return Timer(
+            kind=TimerKind.AUTO_RESOLVE, due_at=due_at, summary="Resolve the ticket: the customer has not answered"
+        )
+    reminders = sum(step.action is ReminderAction.REMIND for step in run.ladder.steps)
+    return Timer(kind=TimerKind.REMINDER, due_at=due_at, summary=f"Remind the customer ({run.step + 1} of {reminders})")
+
+
+def _remind(story: Story, timer: Timer) -> None:
+    run = story.ticket.reminders
+    assert run is not None
+    if timer.kind is TimerKind.AUTO_RESOLVE:
+        move(story, Status.RESOLVED, "The customer did not answer.")
+        return
+    story.tell(
+        EventKind.REMINDER_SENT,
+        reason="The customer has not answered.",
+        about={"step": run.step + 1, "episode": run.episode, **lateness(timer, story.now)},
+        notices=[
+            Notice(
+                key=f"reminder:{run.episode}:{run.step + 1}",
+                kind=NoticeKind.REMINDER_SENT,
+                why="A customer you wait for was reminded.",
+                targets=(Target.ASSIGNEE,),
+            )
+        ],
+        customer_messages=[
+            CustomerMessage(key=f"reminder:{run.episode}:{run.step + 1}", kind=CustomerMessageKind.REMINDER)
+        ],
+        changes={"reminders": run.model_copy(update={"step": run.step + 1})},
+    )
+
+
+def _climb(story: Story, timer: Timer, choice: Choice) -> None:
+    """One step of the acknowledgement ladder: every action of it, told as one event."""
+    ticket, run = story.ticket, story.ticket.acknowledgement
+    assert run is not None
+    key = f"acknowledgement:{run.episode}:{run.position}"
+    why = "The ticket was assigned and not taken up in time."
+    changes: dict[str, object] = {}
+    notices: list[Notice] = []
+    for action in run.current.actions:
+        if isinstance(action, RaisePriority):
+            changes["priority"] = ticket.priority.raised()
+        elif isinstance(action, Notify):
+            notices.append(
+                Notice(
+                    key=f"{key}:notify",
+                    kind=NoticeKind.TICKET_ESCALATED,
+                    why=why,
+                    targets=action.targets,
+                    member_ids=action.member_ids,
+                )
+            )
+        elif isinstance(action, Reassign):
+            notices += _handover(story, choice, key, why, changes)
+    tried = (choice.member_id,) if choice.member_id and choice.member_id not in run.tried else ()
+    handed_over = "assignee_id" in changes
+    changes["acknowledgement"] = run.advanced(story.now, tried)
+    story.tell(
+        EventKind.REASSIGNED if handed_over else EventKind.LADDER_STEP,
+        reason=why,
+        about={"ladder": run.ladder.name, "step": run.position, **lateness(timer, story.now)},
+        notices=notices,
+        changes=changes,
+    )
+
+
+def _handover(story: Story, choice: Choice, key: str, why: str, changes: dict[str, object]) -> list[Notice]:
+    """Add the new owner to ``changes`` and tell the old one, the new one and the supervisors."""
+    ticket = story.ticket
+    if choice.member_id is None or choice.member_id == ticket.assignee_id:
+        return [
+            Notice(
+                key=f"{key}:nobody",
+                kind=NoticeKind.TICKET_ESCALATED,
+                why=f"{why} Nobody else could be given it.",
+                targets=(Target.SUPERVISORS,),
+            )
+        ]
+    changes |= {
+        "assignee_id": choice.member_id,
+        "assigned_at": story.now,
+        "assignment_episode": ticket.assignment_episode + 1,
+    }
+    told = [
+        Notice(key=f"{key}:gained", kind=NoticeKind.TICKET_ASSIGNED, why=why, member_ids=(choice.member_id,)),
+        Notice(key=f"{key}:supervisors", kind=NoticeKind.TICKET_REASSIGNED, why=why, targets=(Target.SUPERVISORS,)),
+    ]
+    if ticket.assignee_id:
+        told.append(
+            Notice(key=f"{key}:lost", kind=NoticeKind.TICKET_REASSIGNED, why=why, member_ids=(ticket.assignee_id,))
+        )
+    return told
+
+
+def _step_in_words(run: LadderRun) -> str:
+    words = []
+    for action in run.current.actions:
+        if isinstance(action, Reassign):
+            words.append(f"reassign to the {action.to.value.replace('_', ' ')}")
+        elif isinstance(action, RaisePriority):
+            words.append("raise the priority")
+        elif isinstance(action, Notify):
+            words.append("notify " + (", ".join(target.value for target in action.targets) or "members"))
+    return " and ".join(words)
