@@ -8,7 +8,9 @@ DomainError
 ├── AssignedToAnother      assigned_to_another      somebody else owns the ticket
 ├── IdempotencyKeyReused   idempotency_key_reused   one key, two different requests
 ├── InvalidLadder          invalid_ladder           a ladder that could not run
-└── InvalidCalendar        invalid_calendar         a calendar that could not be worked by
+├── InvalidCalendar        invalid_calendar         a calendar that could not be worked by
+├── BeyondHorizon          beyond_horizon           working time further away than is looked for
+└── InvalidPolicy          invalid_sla_policy       an SLA policy that could not be kept
 """
 
 from collections.abc import Mapping
@@ -74,3 +76,15 @@ class InvalidCalendar(DomainError):
     """The calendar has no working time, or its hours contradict each other."""
 
     code = "invalid_calendar"
+
+
+class BeyondHorizon(DomainError):
+    """The calendar does not come to so much working time in the years that are looked at."""
+
+    code = "beyond_horizon"
+
+
+class InvalidPolicy(DomainError):
+    """The SLA policy's targets or its warning make no sense."""
+
+    code = "invalid_sla_policy"
