@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import psutil  # type: ignore[import-untyped]
 import psycopg
 from psycopg import sql
 
+from embedded.parts import ended, nothing
 from embedded.ports import LOOPBACK, Port, require_free
 from embedded.postgres_files import REFUGE, account_for, place_data, programs, remove_data
 from embedded.process import Child, EmbeddedError
@@ -94,8 +96,9 @@ class EmbeddedPostgres:
         """The exit code if the server ended, ``None`` while it runs or before it was started."""
         return self._child.poll() if self._child else None
 
-    def log_tail(self, lines: int = 15) -> str:
-        return self._child.log_tail(lines) if self._child else ""
+    def failure(self) -> str:
+        """Once it ended by itself: what it complained about, and what to do."""
+        return self._damaged(ended(self.name, self.poll()), self._child.log_tail(40) if self._child else "")
 
     def start(self) -> None:
         """Check port and data, create the cluster if there is none, and start the server without waiting for it."""
@@ -121,16 +124,17 @@ class EmbeddedPostgres:
         )
         self._child.start()
 
-    def wait_ready(self, timeout: float = 60) -> None:
+    def wait_ready(self, timeout: float = 60, *, meanwhile: Callable[[], None] = nothing) -> None:
         """Returns when the database answers. After a crash this includes Postgres' own recovery."""
         assert self._child is not None
         assert self._cluster is not None
         deadline = time.monotonic() + timeout
         while not self._says_ready(self._cluster):
             if self._child.poll() is not None:
-                raise EmbeddedError(self._damaged("Postgres stopped while starting.", self._child.log_tail(40)))
+                raise EmbeddedError(self.failure())
             if time.monotonic() > deadline:
                 raise EmbeddedError(f"Postgres was not ready after {timeout:.0f} s. Its log: {self.log}")
+            meanwhile()
             time.sleep(0.02)
         try:
             with psycopg.connect(self.dsn_of("postgres"), autocommit=True, connect_timeout=10) as connection:

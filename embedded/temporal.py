@@ -5,7 +5,7 @@ import os
 import shutil
 import sysconfig
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSe
 from temporalio.client import Client
 from temporalio.common import SearchAttributeIndexedValueType
 
+from embedded.parts import ended, last_words, nothing
 from embedded.ports import LOOPBACK, Port, free_port, require_free
 from embedded.process import Child, EmbeddedError
 from workflows import search_attributes
@@ -94,8 +95,17 @@ class EmbeddedTemporal:
         """The exit code if the server ended, ``None`` while it runs or before it was started."""
         return self._child.poll() if self._child else None
 
-    def log_tail(self, lines: int = 15) -> str:
-        return self._child.log_tail(lines) if self._child else ""
+    def failure(self) -> str:
+        """Once it ended by itself: its last words, and what to do."""
+        assert self._child is not None
+        way_out = (
+            f"\nIf its data is damaged, move it away and restore a copy in its place:\n"
+            f"  mv {self.folder} {self.folder}.damaged\n"
+            "Without a copy the tickets stay in Postgres, but their timers and histories are gone."
+            if self.folder
+            else ""
+        )
+        return f"{ended(self.name, self.poll())}\n{last_words(self._child)}{way_out}"
 
     def start(self) -> None:
         """Check the ports and start the server without waiting for it."""
@@ -118,16 +128,17 @@ class EmbeddedTemporal:
         self._child = Child(command, self.log, environment=environment)
         self._child.start()
 
-    def wait_ready(self, timeout: float = 30) -> None:
+    def wait_ready(self, timeout: float = 30, *, meanwhile: Callable[[], None] = nothing) -> None:
         """Returns when the namespace answers and its retention is set."""
         assert self._child is not None
         deadline = time.monotonic() + timeout
         with httpx.Client(base_url=f"http://{LOOPBACK}:{self._http_port}/api/v1", trust_env=False, timeout=5) as http:
             while not self._answers(http):
                 if self._child.poll() is not None:
-                    raise EmbeddedError(self._did_not_start(self._child.log_tail(8)))
+                    raise EmbeddedError(self.failure())
                 if time.monotonic() > deadline:
                     raise EmbeddedError(f"Temporal was not ready after {timeout:.0f} s. Its log: {self.log}")
+                meanwhile()
                 time.sleep(0.05)
             retention = f"{RETENTION.total_seconds():.0f}s"
             update = {"config": {"workflowExecutionRetentionTtl": retention}}
@@ -153,16 +164,6 @@ class EmbeddedTemporal:
             return http.get("/namespaces/default").is_success
         except httpx.TransportError:
             return False
-
-    def _did_not_start(self, output: str) -> str:
-        way_out = (
-            f"If its data is damaged, move it away and restore a copy in its place:\n"
-            f"  mv {self.folder} {self.folder}.damaged\n"
-            "Without a copy the tickets stay in Postgres, but their timers and histories are gone.\n"
-            if self.folder
-            else ""
-        )
-        return f"Temporal stopped while starting. It said:\n{output}\n{way_out}The whole log: {self.log}"
 
 
 async def ensure_search_attributes(client: Client, *, timeout: timedelta = timedelta(minutes=2)) -> None:
