@@ -128,6 +128,7 @@ def migrate(database_url: str) -> None:
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config(CHECKOUT / "alembic.ini")
+    config.set_main_option("path_separator", "os")
     config.set_main_option("script_location", str(CHECKOUT / "migrations"))
     config.set_main_option("sqlalchemy.url", database_url.replace("%", "%%"))
     command.upgrade(config, "head")

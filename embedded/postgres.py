@@ -82,7 +82,11 @@ class EmbeddedPostgres:
     @property
     def url(self) -> str:
         """The database as SQLAlchemy takes it; holds the password."""
-        return self.dsn.replace("postgresql://", "postgresql+psycopg://", 1)
+        return self.url_of(self.database)
+
+    def url_of(self, database: str) -> str:
+        """As ``url``, for another database of this server."""
+        return self.dsn_of(database).replace("postgresql://", "postgresql+psycopg://", 1)
 
     def dsn_of(self, database: str) -> str:
         """As ``dsn``, for another database of this server."""

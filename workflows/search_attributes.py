@@ -3,8 +3,6 @@
 Each write costs, so a workflow upserts one only when its value changes. They hold ids and states, never names or text.
 """
 
-from collections.abc import Callable
-
 from temporalio.common import SearchAttributeKey
 
 TICKET_STATUS = SearchAttributeKey.for_keyword("TicketStatus")

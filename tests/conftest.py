@@ -1,0 +1,120 @@
+"""The real parts, once for the whole session: Postgres, Temporal, and Temporal with skipped time."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+from embedded.__main__ import migrate
+from embedded.ports import LOOPBACK, free_port
+from embedded.postgres import EmbeddedPostgres, new_password
+from embedded.temporal import DYNAMIC_CONFIG, EmbeddedTemporal, dynamic_config_arguments, temporal_program
+from tests.support import drain
+from workflows import search_attributes
+
+
+@pytest.fixture(scope="session")
+def refuge() -> Iterator[Path]:
+    """Where a root test run's Postgres may live: pytest's own folders are closed to the user it runs as."""
+    folder = Path(tempfile.mkdtemp(prefix="baton-tests-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory, refuge: Path) -> Iterator[EmbeddedPostgres]:
+    """One server for the session, without care for power cuts."""
+    folder = tmp_path_factory.mktemp("postgres")
+    server = EmbeddedPostgres(
+        folder / "data",
+        free_port(),
+        password=new_password(),
+        log=folder / "postgres.log",
+        database="postgres",
+        durable=False,
+        refuge=refuge,
+    )
+    try:
+        server.start()
+        server.wait_ready()
+        yield server
+    finally:
+        server.destroy()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres: EmbeddedPostgres) -> str:
+    """SQLAlchemy address of the server's own database; not migrated, for whoever makes databases."""
+    return postgres.url
+
+
+@pytest.fixture(scope="session")
+def new_database(postgres: EmbeddedPostgres) -> Iterator[Callable[[], str]]:
+    """Makes a migrated, empty database at each call (about 40 ms) and returns its SQLAlchemy address."""
+    numbers = count(1)
+    with psycopg.connect(postgres.dsn, autocommit=True) as admin:
+
+        def create(name: str, template: str) -> str:
+            admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*map(sql.Identifier, (name, template))))
+            return postgres.url_of(name)
+
+        migrate(create("migrated", "template0"))
+        yield lambda: create(f"test_{next(numbers)}", "migrated")
+
+
+@pytest.fixture(scope="module")
+def database_url(new_database: Callable[[], str]) -> str:
+    """SQLAlchemy address of a migrated, empty database that the tests of one module share."""
+    return new_database()
+
+
+@pytest.fixture(scope="session")
+def temporal_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedTemporal]:
+    """One server for the session, in memory and without its UI; ``.address`` is where it listens."""
+    log = tmp_path_factory.mktemp("temporal") / "temporal.log"
+    server = EmbeddedTemporal(None, free_port(), None, log=log)
+    try:
+        server.start()
+        server.wait_ready()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+async def temporal_client(temporal_server: EmbeddedTemporal) -> AsyncIterator[Client]:
+    """A client of that server, on the session's event loop."""
+    yield await Client.connect(temporal_server.address, data_converter=pydantic_data_converter)
+    await drain()
+
+
+@pytest.fixture(scope="session")
+async def skipping_env() -> AsyncIterator[WorkflowEnvironment]:
+    """Temporal where an idle workflow's clock jumps to its next timer; start workflows through ``skipping_env.client``.
+
+    A session allows far more skips than the server's default of 200, after which it silently stops skipping.
+    """
+    config = DYNAMIC_CONFIG | {
+        "frontend.workflowTimeSkippingEnabled": "true",
+        "frontend.WorkflowTimeSkippingMaxSkipPerSession": "100000",
+    }
+    environment = await WorkflowEnvironment.start_time_skipping_v2(
+        dev_server_existing_path=str(temporal_program()),
+        dev_server_extra_args=dynamic_config_arguments(config),
+        dev_server_log_level="error",
+        data_converter=pydantic_data_converter,
+        search_attributes=search_attributes.ALL,
+        ip=LOOPBACK,
+    )
+    async with environment:
+        yield environment
+        await drain()

@@ -1,0 +1,53 @@
+"""What tests of every kind need: waiting for a condition, and leaving Temporal's client at rest."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def eventually(predicate: Callable[[], T | Awaitable[T]], timeout: float = 5.0, *, every: float = 0.02) -> T:
+    """The first truthy result of ``predicate``, sync or async, asked every ``every`` seconds.
+
+    An ``AssertionError`` it raises means "not yet". After ``timeout`` seconds the last one is raised, or one that shows
+    the last result.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        problem: AssertionError | None = None
+        result: object = None
+        try:
+            answer = predicate()
+            result = value = await answer if inspect.isawaitable(answer) else answer
+            if value:
+                return value
+        except AssertionError as error:
+            problem = error
+        if time.monotonic() > deadline:
+            raise problem or AssertionError(f"still {result!r} after {timeout} s")
+        await asyncio.sleep(every)
+
+
+def eventually_sync(predicate: Callable[[], T], timeout: float = 5.0, *, every: float = 0.02) -> T:
+    """As ``eventually``, for tests without an event loop."""
+    deadline = time.monotonic() + timeout
+    while not (result := predicate()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"still {result!r} after {timeout} s")
+        time.sleep(every)
+    return result
+
+
+async def drain() -> None:
+    """Let every request to Temporal finish and its client's threads settle.
+
+    A process that exits right after a request crashes in one of ten runs (temporalio/sdk-python#300); 0.25 s of rest
+    was enough in a hundred of a hundred.
+    """
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others, timeout=5)
+    await asyncio.sleep(0.25)
