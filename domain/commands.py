@@ -41,7 +41,9 @@ class Assign(Request):
     kind: Literal["assign"] = "assign"
     fields: frozenset[Literal["team", "assignee"]]
     team_id: UUID | None = None
+    team_name: str | None = None
     assignee_id: UUID | None = None
+    assignee_name: str | None = None
     reason: str | None = None
 
 

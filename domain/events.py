@@ -19,10 +19,14 @@ class ActorKind(StrEnum):
 
 
 class Actor(Frozen):
-    """Who did it; ``id`` is the member's, the key's or the requester's, ``None`` for the system."""
+    """Who did it; ``id`` is the member's, the key's or the requester's, ``None`` for the system.
+
+    ``name`` is the one they had then.
+    """
 
     kind: ActorKind
     id: UUID | None = None
+    name: str | None = None
 
     @property
     def member_id(self) -> UUID | None:
@@ -30,7 +34,7 @@ class Actor(Frozen):
         return self.id if self.kind is ActorKind.MEMBER else None
 
 
-SYSTEM = Actor(kind=ActorKind.SYSTEM)
+SYSTEM = Actor(kind=ActorKind.SYSTEM, name="Baton")
 
 
 class EventKind(StrEnum):

@@ -1,9 +1,22 @@
 """What commands and facts make of a ticket: pure decisions, each a ``Story``."""
 
 from datetime import datetime
+from uuid import UUID
 
-from domain.commands import AgentReplied, Assign, ChangeStatus, Command, CustomerReplied, Edit, Escalate, NoteAdded
-from domain.errors import AssignedToAnother, TicketClosed, TicketNotActive, VersionMismatch
+from pydantic import JsonValue
+
+from domain.commands import (
+    AgentReplied,
+    Assign,
+    ChangeStatus,
+    Command,
+    CustomerReplied,
+    Edit,
+    Escalate,
+    NoteAdded,
+    PolicyChanged,
+)
+from domain.errors import AssignedToAnother, DomainError, TicketClosed, TicketNotActive, VersionMismatch
 from domain.events import (
     Actor,
     CustomerMessage,
@@ -81,7 +94,7 @@ def decide(ticket: Ticket, command: Command, now: datetime) -> Story:
 def customer_replied(ticket: Ticket, fact: CustomerReplied, now: datetime) -> Story:
     """A customer's message ends waiting and reopens what was resolved or closed; an automatic reply does neither."""
     story = Story(ticket, now, fact.actor, fact.request_id)
-    about = {"message_id": str(fact.message_id), "automatic": fact.automatic}
+    about: dict[str, JsonValue] = {"message_id": str(fact.message_id), "automatic": fact.automatic}
     if fact.automatic:
         story.tell(EventKind.CUSTOMER_REPLIED, about=about, reason="An automatic reply is no answer.")
         return story
@@ -118,6 +131,24 @@ def note_added(ticket: Ticket, fact: NoteAdded, now: datetime) -> Story:
     """A note is part of the story and moves nothing."""
     story = Story(ticket, now, fact.actor, fact.request_id)
     story.tell(EventKind.NOTE_ADDED, about={"note_id": str(fact.note_id)})
+    return story
+
+
+def policy_changed(ticket: Ticket, fact: PolicyChanged, now: datetime) -> Story:
+    """The organization's rules changed: deadlines that follow from them are asked for anew.
+
+    Ladders that run stay as they began.
+    """
+    story = Story(ticket, now, fact.actor, fact.request_id)
+    changes = {Status.RESOLVED: {"auto_close_at": None}, Status.CLOSED: {"reopen_until": None}}
+    story.tell(EventKind.POLICY_CHANGED, reason=fact.reason, changes=changes.get(ticket.status))
+    return story
+
+
+def refused(ticket: Ticket, command: Command, refusal: DomainError, now: datetime) -> Story:
+    """A command nobody waits for an answer to was refused: the story says so, the ticket stays as it is."""
+    story = Story(ticket, now, command.actor, command.request_id, command.fingerprint)
+    story.tell(EventKind.COMMAND_REFUSED, reason=str(refusal), about={"command": command.kind, "code": refusal.code})
     return story
 
 
@@ -162,9 +193,9 @@ def _move(story: Story, to: Status, *, reason: str | None, tell_customer: bool =
             # Whoever had it owes a new acknowledgement.
             changes |= {"assigned_at": now, "assignment_episode": ticket.assignment_episode + 1}
     if name is Move.UNASSIGN:
-        changes |= {"assignee_id": None, "assigned_at": None}
+        changes |= _assignment(ticket, None, None, now)
     if to is Status.IN_PROGRESS and ticket.assignee_id is None and story.actor.member_id:
-        changes |= _assignment(ticket, story.actor.member_id, now)
+        changes |= _assignment(ticket, story.actor.member_id, story.actor.name, now)
     if to is Status.WAITING:
         changes["waiting_episode"] = ticket.waiting_episode + 1
     if to is Status.RESOLVED:
@@ -185,9 +216,10 @@ def _move(story: Story, to: Status, *, reason: str | None, tell_customer: bool =
     )
 
 
-def _assignment(ticket: Ticket, member_id: object, now: datetime) -> dict[str, object]:
+def _assignment(ticket: Ticket, member_id: UUID | None, name: str | None, now: datetime) -> dict[str, object]:
     return {
         "assignee_id": member_id,
+        "assignee_name": name if member_id else None,
         "assigned_at": now if member_id else None,
         "assignment_episode": ticket.assignment_episode + 1 if member_id else ticket.assignment_episode,
         "acknowledgement": None,
@@ -196,17 +228,19 @@ def _assignment(ticket: Ticket, member_id: object, now: datetime) -> dict[str, o
 
 def _assign(story: Story, command: Assign) -> None:
     ticket = story.ticket
-    team_id = command.team_id if "team" in command.fields else ticket.team_id
+    team_id, team_name = ticket.team_id, ticket.team_name
+    assignee_id, assignee_name = ticket.assignee_id, ticket.assignee_name
+    if "team" in command.fields and command.team_id != team_id:
+        team_id, team_name = command.team_id, command.team_name
+        assignee_id = assignee_name = None  # another team's ticket is nobody's until that team picks it up
     if "assignee" in command.fields:
-        assignee_id = command.assignee_id
-    else:  # another team's ticket is nobody's until that team picks it up
-        assignee_id = ticket.assignee_id if team_id == ticket.team_id else None
+        assignee_id, assignee_name = command.assignee_id, command.assignee_name
     if (team_id, assignee_id) == (ticket.team_id, ticket.assignee_id):
         return
-    changes: dict[str, object] = {"team_id": team_id}
+    changes: dict[str, object] = {"team_id": team_id, "team_name": team_name}
     notices: list[Notice] = []
     if assignee_id != ticket.assignee_id:
-        changes |= _assignment(ticket, assignee_id, story.now)
+        changes |= _assignment(ticket, assignee_id, assignee_name, story.now)
         if assignee_id is None and ticket.status in (Status.IN_PROGRESS, Status.WAITING):
             changes |= {"status": Status.OPEN, "status_since": story.now, "reminders": None}
         if assignee_id and assignee_id != command.actor.member_id:

@@ -127,7 +127,8 @@ class Ticket(Frozen):
 
     ``version`` counts events, from 1 without a gap. ``*_episode`` number the waiting periods and
     the assignments, so that a second one is never mistaken for a repetition of the first.
-    ``unanswered_since`` is the oldest customer message no human has answered.
+    ``unanswered_since`` is the oldest customer message no human has answered. Names of teams and
+    people are those of the moment they were set.
     """
 
     id: UUID
@@ -143,7 +144,9 @@ class Ticket(Frozen):
     conversation_id: UUID
     follow_up_of: UUID | None = None
     team_id: UUID | None = None
+    team_name: str | None = None
     assignee_id: UUID | None = None
+    assignee_name: str | None = None
 
     version: int = 0
     created_at: datetime

@@ -36,7 +36,7 @@ class Choice(Frozen):
     """The answer to "who is next?": nobody, when nobody is free to take the ticket."""
 
     member_id: UUID | None = None
-    supervisor: bool = False
+    name: str | None = None
 
 
 def timers(ticket: Ticket) -> list[Timer]:
@@ -166,17 +166,20 @@ def _handover(story: Story, choice: Choice, key: str, why: str, changes: dict[st
         ]
     changes |= {
         "assignee_id": choice.member_id,
+        "assignee_name": choice.name,
         "assigned_at": story.now,
         "assignment_episode": ticket.assignment_episode + 1,
     }
     told = [
         Notice(key=f"{key}:gained", kind=NoticeKind.TICKET_ASSIGNED, why=why, member_ids=(choice.member_id,)),
-        Notice(key=f"{key}:supervisors", kind=NoticeKind.TICKET_REASSIGNED, why=why, targets=(Target.SUPERVISORS,)),
     ]
     if ticket.assignee_id:
         told.append(
             Notice(key=f"{key}:lost", kind=NoticeKind.TICKET_REASSIGNED, why=why, member_ids=(ticket.assignee_id,))
         )
+    told.append(
+        Notice(key=f"{key}:supervisors", kind=NoticeKind.TICKET_REASSIGNED, why=why, targets=(Target.SUPERVISORS,))
+    )
     return told
 
 

@@ -1,0 +1,49 @@
+"""What workflows ask of activities: names and models, without the code that does it."""
+
+from uuid import UUID
+
+from pydantic import Field
+
+from domain.events import TicketEvent
+from domain.ladders import Frozen, Successor
+from domain.terms import Terms
+from domain.ticket import Ticket
+
+RECORD_TICKET = "record_ticket"
+LOAD_TICKET = "load_ticket"
+CHOOSE_ASSIGNEE = "choose_assignee"
+
+
+class TicketBatch(Frozen):
+    """What happened to a ticket since the last batch; ``ticket`` is the state after the last event.
+
+    ``answers`` holds, by request id, the state a command was answered with where a later event of
+    the same batch has changed it again. ``description`` comes with the batch that creates the ticket.
+    """
+
+    ticket: Ticket
+    events: tuple[TicketEvent, ...]
+    answers: dict[str, Ticket] = Field(default_factory=dict)
+    description: str | None = None
+
+
+class Recorded(Frozen):
+    """The batch is in the read model; ``terms`` are what the ticket asked for, if it asked."""
+
+    terms: Terms | None = None
+
+
+class LoadTicket(Frozen):
+    """Read a closed ticket's state, to begin a new run with."""
+
+    ticket_id: UUID
+
+
+class ChooseAssignee(Frozen):
+    """Find who takes a ticket over: not anybody in ``tried``, nor its present assignee."""
+
+    organization_id: UUID
+    team_id: UUID | None
+    assignee_id: UUID | None
+    tried: tuple[UUID, ...]
+    successor: Successor

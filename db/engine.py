@@ -1,0 +1,35 @@
+"""Connections to Postgres."""
+
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from settings import Settings
+
+Sessions = async_sessionmaker[AsyncSession]
+
+
+def make_engine(settings: Settings) -> AsyncEngine:
+    """A pool of connections that give up in time: an outage becomes an error, never a hang."""
+    seconds = settings.database_timeout.total_seconds()
+    return create_async_engine(
+        settings.database_url,
+        pool_size=settings.database_pool_size,
+        max_overflow=0,
+        pool_timeout=seconds,
+        # A connection that died in an outage is noticed by its first use, and by TCP when the peer is gone.
+        pool_pre_ping=False,
+        pool_recycle=1800,
+        connect_args={
+            "connect_timeout": max(2, round(seconds)),
+            "options": f"-c statement_timeout={round(seconds * 1000)} -c lock_timeout={round(seconds * 1000)}"
+            " -c idle_in_transaction_session_timeout=30000",
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": round(seconds * 2000),
+        },
+    )
+
+
+def make_sessions(engine: AsyncEngine) -> Sessions:
+    """Sessions whose objects stay readable after their transaction."""
+    return async_sessionmaker(engine, expire_on_commit=False)

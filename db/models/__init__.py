@@ -1,0 +1,27 @@
+"""The tables, one module a noun; importing the package makes all of them known to the metadata."""
+
+from db.models.conversation import Conversation, Message, Note, Requester
+from db.models.ladder import EscalationLadderRow, ReminderLadderRow
+from db.models.organization import ApiKey, IdempotentRequest, Organization
+from db.models.people import Member, Notification, Team, TeamMember
+from db.models.table import Table
+from db.models.ticket import TicketEventRow, TicketRow
+
+__all__ = [
+    "ApiKey",
+    "Conversation",
+    "EscalationLadderRow",
+    "IdempotentRequest",
+    "Member",
+    "Message",
+    "Note",
+    "Notification",
+    "Organization",
+    "ReminderLadderRow",
+    "Requester",
+    "Table",
+    "Team",
+    "TeamMember",
+    "TicketEventRow",
+    "TicketRow",
+]

@@ -1,0 +1,57 @@
+"""Tenants, the keys their programs use, and what their programs have asked for once."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.table import CreatedAt, Key, OrganizationId, Table
+
+
+class Organization(Table):
+    """A tenant. ``next_ticket_number`` is the number the next ticket gets."""
+
+    __tablename__ = "organizations"
+
+    id: Mapped[Key]
+    name: Mapped[str]
+    auto_close_after: Mapped[timedelta]
+    reopen_window: Mapped[timedelta]
+    next_ticket_number: Mapped[int] = mapped_column(default=1, server_default="1")
+    created_at: Mapped[CreatedAt]
+
+
+class ApiKey(Table):
+    """A program's key: only a keyed hash of it is kept. ``hint`` is its first characters, for lists."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[Key]
+    organization_id: Mapped[OrganizationId]
+    name: Mapped[str]
+    hint: Mapped[str]
+    hash: Mapped[bytes] = mapped_column(unique=True)
+    created_at: Mapped[CreatedAt]
+    revoked_at: Mapped[datetime | None]
+
+    __table_args__ = (Index(None, "organization_id", "created_at", "id"),)
+
+
+class IdempotentRequest(Table):
+    """A request that came with a key: sent again, it gets ``answer`` again.
+
+    ``answer`` is written in the transaction of the change itself, so it exists exactly when the
+    change does. A ticket's commands are not kept here: the ticket's own events know them.
+    """
+
+    __tablename__ = "idempotent_requests"
+
+    organization_id: Mapped[OrganizationId] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str]
+    status: Mapped[int]
+    answer: Mapped[dict[str, Any]]
+    created_at: Mapped[CreatedAt]
+
+    __table_args__ = (Index(None, "created_at"),)

@@ -1,0 +1,82 @@
+"""Members, their teams, and what they are told."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.table import CreatedAt, Key, OrganizationId, Table
+
+
+class Member(Table):
+    """A person of an organization; disabled rather than deleted, since their acts stay theirs."""
+
+    __tablename__ = "members"
+
+    id: Mapped[Key]
+    organization_id: Mapped[OrganizationId]
+    name: Mapped[str]
+    email: Mapped[str]
+    role: Mapped[str]
+    status: Mapped[str]
+    presence: Mapped[str]
+    created_at: Mapped[CreatedAt]
+
+    __table_args__ = (
+        UniqueConstraint("organization_id", "email"),
+        Index(None, "organization_id", "created_at", "id"),
+    )
+
+
+class Team(Table):
+    """Members who share a queue.
+
+    ``acknowledge_within`` is how long an assigned ticket may stay open; ``None`` sets no limit.
+    What happens then is ``escalation_ladder_id``'s ladder, else the default one.
+    """
+
+    __tablename__ = "teams"
+
+    id: Mapped[Key]
+    organization_id: Mapped[OrganizationId]
+    name: Mapped[str]
+    assignment: Mapped[str]
+    acknowledge_within: Mapped[timedelta | None]
+    escalation_ladder_id: Mapped[UUID | None] = mapped_column(ForeignKey("escalation_ladders.id"))
+    supervisor_id: Mapped[UUID | None] = mapped_column(ForeignKey("members.id"))
+    created_at: Mapped[CreatedAt]
+
+    __table_args__ = (
+        UniqueConstraint("organization_id", "name"),
+        Index(None, "organization_id", "created_at", "id"),
+    )
+
+
+class TeamMember(Table):
+    """A member's place in a team; ``position`` is the order in which turns are taken."""
+
+    __tablename__ = "team_members"
+
+    team_id: Mapped[UUID] = mapped_column(ForeignKey("teams.id", ondelete="CASCADE"), primary_key=True)
+    member_id: Mapped[UUID] = mapped_column(ForeignKey("members.id", ondelete="CASCADE"), primary_key=True, index=True)
+    position: Mapped[int]
+
+
+class Notification(Table):
+    """A member is told something, once: ``key`` names ticket, episode, step, receiver and medium."""
+
+    __tablename__ = "notifications"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    organization_id: Mapped[OrganizationId]
+    key: Mapped[str] = mapped_column(unique=True)
+    member_id: Mapped[UUID] = mapped_column(ForeignKey("members.id", ondelete="CASCADE"))
+    ticket_id: Mapped[UUID]
+    ticket_version: Mapped[int]
+    kind: Mapped[str]
+    why: Mapped[str]
+    created_at: Mapped[datetime]
+    read_at: Mapped[datetime | None]
+
+    __table_args__ = (Index(None, "organization_id", "member_id", "id"),)

@@ -1,0 +1,33 @@
+"""Ids that follow from what they name, so that doing a thing twice names it the same."""
+
+from uuid import UUID, uuid5
+
+
+def ticket_id(organization_id: UUID, request_id: str) -> UUID:
+    """The ticket a creation request makes."""
+    return uuid5(organization_id, f"ticket:{request_id}")
+
+
+def follow_up_id(closed_ticket_id: UUID) -> UUID:
+    """The ticket that takes over from one that was closed too long ago."""
+    return uuid5(closed_ticket_id, "follow-up")
+
+
+def conversation_id(of_ticket_id: UUID) -> UUID:
+    """The conversation of a ticket that was made by hand."""
+    return uuid5(of_ticket_id, "conversation")
+
+
+def requester_id(organization_id: UUID, external_id: str) -> UUID:
+    """The requester a caller knows by ``external_id``."""
+    return uuid5(organization_id, f"requester:{external_id}")
+
+
+def message_id(of_conversation_id: UUID, external_id: str) -> UUID:
+    """The message a channel knows by ``external_id``."""
+    return uuid5(of_conversation_id, external_id)
+
+
+def workflow_id(of_ticket_id: UUID) -> str:
+    """The workflow that owns a ticket."""
+    return f"ticket-{of_ticket_id}"

@@ -1,0 +1,69 @@
+"""The Temporal worker: settings, client, activities, drain on SIGTERM; nothing else."""
+
+import asyncio
+import signal
+
+import structlog
+from temporalio.client import Client
+from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+
+from activities.roster import Roster
+from activities.ticket_record import TicketRecord
+from db.engine import Sessions, make_engine, make_sessions
+from observability import configure_logging
+from settings import Settings
+from workflows.connection import connect
+from workflows.ticket import TicketWorkflow
+
+log = structlog.get_logger(__name__)
+
+
+def make_worker(client: Client, settings: Settings, sessions: Sessions) -> Worker:
+    """Put the worker together; whoever runs it owns ``client`` and ``sessions``."""
+    record, roster = TicketRecord(sessions), Roster(sessions)
+    return Worker(
+        client,
+        task_queue=settings.temporal_task_queue,
+        workflows=[TicketWorkflow],
+        activities=[record.record, record.load, roster.choose],
+        workflow_runner=SandboxedWorkflowRunner() if settings.worker_sandboxed else UnsandboxedWorkflowRunner(),
+        # With a fixed number of pollers most of them wait on sticky queues, and under load a new
+        # ticket's first task starves for seconds (https://github.com/temporalio/sdk-rust/issues/1579).
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        max_concurrent_workflow_tasks=settings.worker_max_concurrent_workflow_tasks,
+        max_cached_workflows=settings.worker_max_cached_workflows,
+        max_concurrent_activities=settings.worker_max_concurrent_activities,
+        graceful_shutdown_timeout=settings.shutdown_timeout,
+    )
+
+
+async def serve(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT, then finish what has begun."""
+    engine = make_engine(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        client = await connect(settings)
+        async with make_worker(client, settings, make_sessions(engine)):
+            log.info("worker_started", task_queue=settings.temporal_task_queue, temporal=settings.temporal_address)
+            await stop.wait()
+            log.info("worker_draining", seconds=settings.shutdown_timeout.total_seconds())
+    finally:
+        await engine.dispose()
+        # Temporal's runtime may still call back for finished RPCs; an interpreter that exits in that
+        # moment crashes (https://github.com/temporalio/sdk-python/issues/300).
+        await asyncio.sleep(0.25)
+    log.info("worker_stopped")
+
+
+def main() -> None:
+    settings = Settings()
+    configure_logging(settings)
+    asyncio.run(serve(settings))
+
+
+if __name__ == "__main__":
+    main()

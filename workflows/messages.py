@@ -1,0 +1,77 @@
+"""What goes into a ticket's workflow and comes out of it."""
+
+from uuid import UUID
+
+from pydantic import Field
+
+from domain.commands import Command
+from domain.events import Actor, TicketEvent
+from domain.ladders import Frozen
+from domain.ticket import Ticket
+from domain.timers import Timer
+
+
+class Created(Frozen):
+    """The request that made the ticket."""
+
+    actor: Actor
+    request_id: str
+    fingerprint: str
+    description: str = ""
+
+
+class Entry(Frozen):
+    """One decision that the read model does not have yet, and the state it led to."""
+
+    events: tuple[TicketEvent, ...]
+    after: Ticket
+
+
+class Remembered(Frozen):
+    """A request that was acted on: the version it led to and what it asked for."""
+
+    version: int
+    fingerprint: str
+
+
+class StartTicket(Frozen):
+    """The input of every run of a ticket's workflow.
+
+    A new ticket brings ``ticket`` at version 0 and ``created``; a run that continues another brings
+    all state; a run that reopens a closed ticket brings its id alone and reads the rest.
+    """
+
+    ticket_id: UUID
+    ticket: Ticket | None = None
+    created: Created | None = None
+    description: str | None = None
+    outbox: tuple[Entry, ...] = ()
+    remembered: dict[str, Remembered] = Field(default_factory=dict)
+    history_limit: int = 500
+
+
+class Outcome(Frozen):
+    """The answer to a command: the ticket as the command left it.
+
+    ``fingerprint`` is that of the request the answer belongs to, so that whoever sent another
+    content under the same id notices. ``repeated`` says that the effect is of an earlier run:
+    ``version`` is then that effect's, ``ticket`` the state of now.
+    """
+
+    version: int
+    fingerprint: str
+    ticket: Ticket
+    repeated: bool = False
+
+
+class Submitted(Frozen):
+    """A command sent as a signal, by a client that does not wait for the outcome."""
+
+    command: Command
+
+
+class LiveTicket(Frozen):
+    """The state the workflow holds and what it waits for, the earliest first."""
+
+    ticket: Ticket | None
+    timers: tuple[Timer, ...]

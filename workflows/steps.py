@@ -1,0 +1,72 @@
+"""The activities a ticket's workflow calls, with the patience each deserves."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+with workflow.unsafe.imports_passed_through():
+    from activities.signatures import (
+        CHOOSE_ASSIGNEE,
+        LOAD_TICKET,
+        RECORD_TICKET,
+        ChooseAssignee,
+        LoadTicket,
+        Recorded,
+        TicketBatch,
+    )
+    from domain.ladders import Successor
+    from domain.ticket import Ticket
+    from domain.timers import Choice
+
+# Forever, since a ticket must not be dropped for a database's outage; the ceiling decides how soon
+# after such an outage the read model is right again.
+_FOREVER = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
+# Short, since a worker that dies inside an activity is only noticed when this has passed.
+_ATTEMPT = timedelta(seconds=5)
+
+
+async def record(batch: TicketBatch) -> Recorded:
+    """Write the batch to the read model, however long that takes."""
+    recorded: Recorded = await workflow.execute_activity(
+        RECORD_TICKET,
+        batch,
+        result_type=Recorded,
+        start_to_close_timeout=_ATTEMPT,
+        retry_policy=_FOREVER,
+        summary=f"Record {', '.join(dict.fromkeys(event.kind for event in batch.events))} (v{batch.ticket.version})",
+    )
+    return recorded
+
+
+async def load(request: LoadTicket) -> Ticket:
+    """Read the state a closed ticket was left in."""
+    ticket: Ticket = await workflow.execute_activity(
+        LOAD_TICKET,
+        request,
+        result_type=Ticket,
+        start_to_close_timeout=_ATTEMPT,
+        retry_policy=_FOREVER,
+        summary="Read the closed ticket",
+    )
+    return ticket
+
+
+async def choose_assignee(ticket: Ticket, successor: Successor) -> Choice:
+    """Find who takes the ticket over."""
+    run = ticket.acknowledgement
+    choice: Choice = await workflow.execute_activity(
+        CHOOSE_ASSIGNEE,
+        ChooseAssignee(
+            organization_id=ticket.organization_id,
+            team_id=ticket.team_id,
+            assignee_id=ticket.assignee_id,
+            tried=run.tried if run else (),
+            successor=successor,
+        ),
+        result_type=Choice,
+        start_to_close_timeout=_ATTEMPT,
+        retry_policy=_FOREVER,
+        summary=f"Find the {successor.value.replace('_', ' ')}",
+    )
+    return choice

@@ -1,0 +1,264 @@
+"""The durable life of one ticket."""
+
+import asyncio
+from typing import NoReturn
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.signatures import LoadTicket
+    from domain import lifecycle
+    from domain.commands import (
+        AgentReplied,
+        Assign,
+        ChangeStatus,
+        Command,
+        CustomerReplied,
+        Edit,
+        Escalate,
+        NoteAdded,
+        PolicyChanged,
+    )
+    from domain.errors import DomainError, IdempotencyKeyReused
+    from domain.story import Story
+    from domain.terms import adopt
+    from domain.ticket import Status, Ticket
+    from domain.timers import Timer, fire, timers
+    from workflows import steps
+    from workflows.attributes import changed_attributes
+    from workflows.details import details
+    from workflows.messages import LiveTicket, Outcome, Remembered, StartTicket, Submitted
+    from workflows.outbox import Outbox
+
+REMEMBERED_REQUESTS = 256
+"""Requests whose repetition a run notices by itself; the read model knows all older ones."""
+
+
+@workflow.defn(name="Ticket")
+class TicketWorkflow:
+    """One ticket from its creation to its closing; reopening starts another run of the same id.
+
+    Updates: ``change_status``, ``assign``, ``edit``, ``escalate`` (each refused by its validator
+    before it enters history).
+    Signals: ``customer_replied``, ``agent_replied``, ``note_added``, ``policy_changed`` (facts);
+    ``submit`` (a command whose sender does not wait).
+    Query: ``live`` (the state and the next timers).
+    """
+
+    @workflow.init
+    def __init__(self, start: StartTicket) -> None:
+        self._id = start.ticket_id
+        self._state = start.ticket
+        self._history_limit = start.history_limit
+        self._remembered = dict(start.remembered)
+        self._outbox = Outbox(start.outbox, start.description)
+        self._attributes_of: Ticket | None = start.ticket
+        self._alarm: asyncio.Task[None] | None = None
+        self._alarm_for: Timer | None = None
+        self._alarm_rang = False
+        if start.ticket and start.created:
+            created = start.created
+            self._outbox.description = created.description
+            self._take(
+                lifecycle.create(start.ticket, created.actor, workflow.now(), created.request_id, created.fingerprint)
+            )
+        elif start.ticket:
+            workflow.set_current_details(details(start.ticket))
+
+    @workflow.run
+    async def run(self, _: StartTicket) -> Ticket:
+        if self._state is None:
+            self._state = await steps.load(LoadTicket(ticket_id=self._id))
+        while True:
+            # First, so that a steady stream of commands cannot keep a run from ending.
+            if self._is_long() and self._ticket.status is not Status.CLOSED:
+                await self._continue_as_new()
+            elif self._outbox:
+                await self._record()
+            elif self._ticket.status is Status.CLOSED:
+                await workflow.wait_condition(workflow.all_handlers_finished)
+                if self._ticket.status is Status.CLOSED and not self._outbox:
+                    return self._ticket
+            else:
+                await self._wait_and_fire()
+
+    # Commands
+
+    @workflow.update(description="Move the ticket to another status")
+    async def change_status(self, command: ChangeStatus) -> Outcome:
+        return await self._obey(command)
+
+    @change_status.validator
+    def validate_change_status(self, command: ChangeStatus) -> None:
+        self._check(command)
+
+    @workflow.update(description="Give the ticket to a team or a member")
+    async def assign(self, command: Assign) -> Outcome:
+        return await self._obey(command)
+
+    @assign.validator
+    def validate_assign(self, command: Assign) -> None:
+        self._check(command)
+
+    @workflow.update(description="Change title, priority or tags")
+    async def edit(self, command: Edit) -> Outcome:
+        return await self._obey(command)
+
+    @edit.validator
+    def validate_edit(self, command: Edit) -> None:
+        self._check(command)
+
+    @workflow.update(description="Raise the priority and tell the supervisors")
+    async def escalate(self, command: Escalate) -> Outcome:
+        return await self._obey(command)
+
+    @escalate.validator
+    def validate_escalate(self, command: Escalate) -> None:
+        self._check(command)
+
+    @workflow.signal(description="A command whose sender does not wait for its outcome")
+    async def submit(self, submitted: Submitted) -> None:
+        await self._loaded()
+        command = submitted.command
+        if command.request_id in self._remembered:
+            return
+        try:
+            story = lifecycle.decide(self._ticket, command, workflow.now())
+        except DomainError as refusal:
+            story = lifecycle.refused(self._ticket, command, refusal, workflow.now())
+        self._take(story, command.request_id, command.fingerprint)
+
+    # Facts
+
+    @workflow.signal(description="The customer wrote")
+    async def customer_replied(self, fact: CustomerReplied) -> None:
+        await self._loaded()
+        if fact.request_id not in self._remembered:
+            self._take(lifecycle.customer_replied(self._ticket, fact, workflow.now()), fact.request_id)
+
+    @workflow.signal(description="A member answered the customer")
+    async def agent_replied(self, fact: AgentReplied) -> None:
+        await self._loaded()
+        if fact.request_id not in self._remembered:
+            self._take(lifecycle.agent_replied(self._ticket, fact, workflow.now()), fact.request_id)
+
+    @workflow.signal(description="A member left an internal note")
+    async def note_added(self, fact: NoteAdded) -> None:
+        await self._loaded()
+        if fact.request_id not in self._remembered:
+            self._take(lifecycle.note_added(self._ticket, fact, workflow.now()), fact.request_id)
+
+    @workflow.signal(description="The organization's rules changed")
+    async def policy_changed(self, fact: PolicyChanged) -> None:
+        await self._loaded()
+        if fact.request_id not in self._remembered:
+            self._take(lifecycle.policy_changed(self._ticket, fact, workflow.now()), fact.request_id)
+
+    @workflow.query(description="The state and the next timers")
+    def live(self) -> LiveTicket:
+        return LiveTicket(ticket=self._state, timers=tuple(timers(self._state)) if self._state else ())
+
+    # Steps
+
+    @property
+    def _ticket(self) -> Ticket:
+        assert self._state is not None
+        return self._state
+
+    async def _loaded(self) -> None:
+        """Wait until a reopened ticket's state has been read; nothing may be decided before."""
+        if self._state is None:
+            await workflow.wait_condition(lambda: self._state is not None)
+
+    def _check(self, command: Command) -> None:
+        """Refuse what cannot be done, before it enters history; a repeated request is no refusal."""
+        if self._state is None:
+            return
+        earlier = self._remembered.get(command.request_id)
+        if earlier and earlier.fingerprint == command.fingerprint:
+            return
+        try:
+            if earlier:
+                raise IdempotencyKeyReused("This key was used for another request; use a new key for a new request.")
+            lifecycle.check(self._state, command)
+        except DomainError as refusal:
+            _refuse(refusal)
+
+    async def _obey(self, command: Command) -> Outcome:
+        await self._loaded()
+        self._check(command)  # again: the state may not have been there, or another command came between
+        earlier = self._remembered.get(command.request_id)
+        if earlier:
+            return Outcome(version=earlier.version, fingerprint=earlier.fingerprint, ticket=self._ticket, repeated=True)
+        story = lifecycle.decide(self._ticket, command, workflow.now())
+        self._take(story, command.request_id, command.fingerprint)
+        return Outcome(version=story.ticket.version, fingerprint=command.fingerprint, ticket=story.ticket)
+
+    def _take(self, story: Story, request_id: str | None = None, fingerprint: str = "") -> None:
+        """Make a decision the state; from here on it will be recorded, whatever happens."""
+        if request_id:
+            self._remembered[request_id] = Remembered(version=story.ticket.version, fingerprint=fingerprint)
+            if len(self._remembered) > REMEMBERED_REQUESTS:
+                del self._remembered[next(iter(self._remembered))]
+        if not story.events:
+            return
+        self._state = story.ticket
+        self._outbox.put(story)
+        workflow.set_current_details(details(story.ticket))
+
+    async def _record(self) -> None:
+        """Hand the outbox to the read model's writer and take on the terms it found."""
+        updates = changed_attributes(self._attributes_of, self._ticket)
+        if updates:
+            workflow.upsert_search_attributes(updates)
+            self._attributes_of = self._ticket
+        recorded = await steps.record(self._outbox.take(self._ticket))
+        if recorded.terms:
+            self._state = adopt(self._ticket, recorded.terms)
+            workflow.set_current_details(details(self._state))
+
+    async def _wait_and_fire(self) -> None:
+        """Wait for something to happen, or for the earliest timer, and do what that one is for."""
+        first = next(iter(timers(self._ticket)), None)
+        if first and first.due_at <= workflow.now():
+            choice = await steps.choose_assignee(self._ticket, first.successor) if first.successor else None
+            self._take(fire(self._ticket, first, workflow.now(), choice))
+            return
+        self._arm(first)
+        await workflow.wait_condition(lambda: bool(self._outbox) or self._alarm_rang or self._is_long())
+        self._alarm_rang = False
+
+    def _arm(self, timer: Timer | None) -> None:
+        """Have one timer in history, for the earliest deadline; it stays while that stays the earliest."""
+        if timer == self._alarm_for and self._alarm and not self._alarm.done():
+            return
+        if self._alarm:
+            self._alarm.cancel()
+        self._alarm_for = timer
+        self._alarm = asyncio.create_task(self._ring(timer)) if timer else None
+
+    async def _ring(self, timer: Timer) -> None:
+        await workflow.sleep(timer.due_at - workflow.now(), summary=timer.summary)
+        self._alarm_rang = True
+
+    def _is_long(self) -> bool:
+        info = workflow.info()
+        return info.get_current_history_length() >= self._history_limit or info.is_continue_as_new_suggested()
+
+    async def _continue_as_new(self) -> NoReturn:
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        workflow.continue_as_new(
+            StartTicket(
+                ticket_id=self._id,
+                ticket=self._ticket,
+                description=self._outbox.description,
+                outbox=self._outbox.entries,
+                remembered=self._remembered,
+                history_limit=self._history_limit,
+            )
+        )
+
+
+def _refuse(refusal: DomainError) -> NoReturn:
+    raise ApplicationError(str(refusal), dict(refusal.context), type=refusal.code, non_retryable=True) from refusal
