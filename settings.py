@@ -56,9 +56,7 @@ class Settings(BaseSettings):
     worker_max_cached_workflows: int = Field(default=10_000, ge=1, description="About 100 KiB each, sandboxed.")
     worker_max_concurrent_activities: int = Field(default=20, ge=1)
     worker_max_concurrent_workflow_tasks: int = Field(default=8, ge=2, description="4 to 8 on two cores.")
-    history_limit: int = Field(
-        default=500, ge=20, description="Events after which a ticket's run continues as new."
-    )
+    history_limit: int = Field(default=500, ge=20, description="Events after which a ticket's run continues as new.")
 
     log_level: str = "INFO"
 

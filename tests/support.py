@@ -4,12 +4,16 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
 
-async def eventually(predicate: Callable[[], T | Awaitable[T]], timeout: float = 5.0, *, every: float = 0.02) -> T:
+@overload
+async def eventually(predicate: Callable[[], Awaitable[T]], timeout: float = ..., *, every: float = ...) -> T: ...
+@overload
+async def eventually(predicate: Callable[[], T], timeout: float = ..., *, every: float = ...) -> T: ...
+async def eventually(predicate: Callable[[], Any], timeout: float = 5.0, *, every: float = 0.02) -> Any:
     """The first truthy result of ``predicate``, sync or async, asked every ``every`` seconds.
 
     An ``AssertionError`` it raises means "not yet". After ``timeout`` seconds the last one is raised, or one that shows
@@ -21,9 +25,9 @@ async def eventually(predicate: Callable[[], T | Awaitable[T]], timeout: float =
         result: object = None
         try:
             answer = predicate()
-            result = value = await answer if inspect.isawaitable(answer) else answer
-            if value:
-                return value
+            result = await answer if inspect.isawaitable(answer) else answer
+            if result:
+                return result
         except AssertionError as error:
             problem = error
         if time.monotonic() > deadline:

@@ -1,0 +1,176 @@
+"""Problem details (RFC 9457): every error the API answers with, each with a stable code."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from psycopg import Error as PsycopgError
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+
+from domain.errors import DomainError
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUS_OF = {
+    "illegal_transition": 409,
+    "ticket_closed": 409,
+    "ticket_not_active": 409,
+    "assigned_to_another": 409,
+    "already_exists": 409,
+    "still_in_use": 409,
+    "version_mismatch": 412,
+    "idempotency_key_reused": 422,
+    "invalid_ladder": 422,
+    "invalid_calendar": 422,
+    "invalid_policy": 422,
+    "invalid_request": 422,
+    "invalid_reference": 422,
+    "invalid_cursor": 400,
+    "unauthorized": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "payload_too_large": 413,
+    "internal_error": 500,
+    "database_unavailable": 503,
+    "temporal_unavailable": 503,
+    "ticket_workflow_missing": 503,
+    "outcome_unknown": 504,
+}
+"""The one table from code to status."""
+
+_TITLES = {
+    "illegal_transition": "The ticket cannot make that move",
+    "ticket_closed": "The ticket is closed",
+    "ticket_not_active": "The ticket is not active",
+    "assigned_to_another": "The ticket belongs to somebody else",
+    "already_exists": "It already exists",
+    "still_in_use": "It is still in use",
+    "version_mismatch": "The ticket has changed",
+    "idempotency_key_reused": "The idempotency key was used for another request",
+    "invalid_request": "The request is not valid",
+    "invalid_reference": "Something the request names does not exist",
+    "outcome_unknown": "The outcome is not known yet",
+    "database_unavailable": "The database is away",
+    "temporal_unavailable": "Temporal is away",
+    "ticket_workflow_missing": "The ticket's workflow is missing",
+}
+
+RETRY_AFTER_SECONDS = "2"
+
+
+class Problem(Exception):
+    """An error answer; ``extra`` members are added to the document."""
+
+    def __init__(self, code: str, detail: str, **extra: object) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.extra = extra
+
+
+class ProblemView(BaseModel):
+    """An RFC 9457 document. Programs branch on ``code``; people read ``detail``."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["urn:baton:problem:illegal_transition"])
+    title: str = Field(examples=["The ticket cannot make that move"])
+    status: int = Field(examples=[409])
+    code: str = Field(examples=["illegal_transition"])
+    detail: str = Field(examples=["A ticket that is open cannot become closed; it can become in_progress, …"])
+
+
+def not_found(noun: str) -> Problem:
+    """The same answer for what does not exist and for what belongs to another organization."""
+    return Problem("not_found", f"There is no such {noun} in this organization.")
+
+
+def problem_response(code: str, detail: str, extra: Mapping[str, Any] | None = None) -> Response:
+    """The document as an answer, with ``Retry-After`` where trying again may help."""
+    status = STATUS_OF[code]
+    body = {
+        "type": f"urn:baton:problem:{code}",
+        "title": _TITLES.get(code, HTTPStatus(status).phrase),
+        "status": status,
+        "code": code,
+        "detail": detail,
+        **(extra or {}),
+    }
+    headers = {}
+    if status in (503, 504):
+        headers["Retry-After"] = RETRY_AFTER_SECONDS
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of ``app`` a problem document."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(DomainError, _refusal)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(DBAPIError, _database)
+    app.add_exception_handler(PoolTimeoutError, _database)
+    app.add_exception_handler(PsycopgError, _database)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return problem_response(error.code, error.detail, error.extra)
+
+
+async def _refusal(_: Request, error: Exception) -> Response:
+    assert isinstance(error, DomainError)
+    return problem_response(error.code, str(error), error.context)
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    # Without the offending input: it may be a customer's text or a secret.
+    errors = [{"at": "/".join(str(part) for part in e["loc"]), "message": e["msg"]} for e in error.errors()]
+    return problem_response("invalid_request", "Mend what `errors` lists and send it again.", {"errors": errors})
+
+
+async def _http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
+    response = problem_response(code, f"{error.detail}; the routes are listed at /docs.")
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _database(request: Request, error: Exception) -> Response:
+    log.warning("database_error", path=request.url.path, error=type(error).__name__)
+    if isinstance(error, DBAPIError) and not error.connection_invalidated and _is_own_fault(error):
+        return await _unexpected(request, error)
+    return problem_response(
+        "database_unavailable", "The database does not answer. Send the request again with the same Idempotency-Key."
+    )
+
+
+def _is_own_fault(error: DBAPIError) -> bool:
+    """Whether the statement was wrong, rather than the database away, starting, stopping or overloaded."""
+    state = getattr(error.orig, "sqlstate", None)
+    away = ("08", "53", "57", "55P03", "40")
+    return bool(state) and not str(state).startswith(away)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    incident = str(uuid4())
+    log.error("unexpected_error", incident=incident, path=request.url.path, exc_info=error)
+    return problem_response(
+        "internal_error", f"This is a defect of Baton. Its log knows it as incident {incident}.", {"incident": incident}
+    )

@@ -1,0 +1,119 @@
+import os
+import socket
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from temporalio import workflow
+from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, RegisterNamespaceRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from embedded.ports import LOOPBACK, free_port
+from embedded.process import EmbeddedError
+from embedded.temporal import RETENTION, EmbeddedTemporal, ensure_search_attributes
+from tests.support import eventually
+from workflows import search_attributes
+
+WANTED = {key.name: int(key.indexed_value_type) for key in search_attributes.ALL}
+
+
+@workflow.defn
+class NeverTouched:
+    """Started only, to have something to keep."""
+
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.wait_condition(lambda: False)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[EmbeddedTemporal]:
+    server = EmbeddedTemporal(tmp_path / "temporal", free_port(), free_port(), log=tmp_path / "temporal.log")
+    yield server
+    server.kill()
+
+
+def up(server: EmbeddedTemporal) -> None:
+    server.start()
+    server.wait_ready()
+
+
+async def known_attributes(client: Client) -> dict[str, int]:
+    listing = await client.operator_service.list_search_attributes(
+        ListSearchAttributesRequest(namespace=client.namespace)
+    )
+    return {name: int(kind) for name, kind in listing.custom_attributes.items() if name in WANTED}
+
+
+async def test_search_attributes_and_retention_are_set(temporal_client: Client) -> None:
+    assert await known_attributes(temporal_client) == WANTED
+    namespace = await temporal_client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace="default"))
+    assert namespace.config.workflow_execution_retention_ttl.ToTimedelta() == RETENTION
+
+
+async def test_missing_search_attributes_are_registered_once(
+    temporal_server: EmbeddedTemporal, temporal_client: Client
+) -> None:
+    retention = Duration()
+    retention.FromTimedelta(timedelta(days=1))
+    name = f"fresh-{uuid.uuid4()}"
+    await temporal_client.workflow_service.register_namespace(
+        RegisterNamespaceRequest(namespace=name, workflow_execution_retention_period=retention)
+    )
+    fresh = await Client.connect(temporal_server.address, namespace=name)
+
+    async def visible() -> bool:
+        try:
+            return await known_attributes(fresh) == {}
+        except RPCError as error:  # the server's list of namespaces is refreshed in the background
+            raise AssertionError from error
+
+    await eventually(visible, timeout=15)
+    await ensure_search_attributes(fresh)
+    assert await known_attributes(fresh) == WANTED
+    await ensure_search_attributes(fresh)
+    assert await known_attributes(fresh) == WANTED
+
+
+async def test_workflows_survive_a_killed_server(server: EmbeddedTemporal) -> None:
+    up(server)
+    client = await Client.connect(server.address)
+    await client.start_workflow(NeverTouched.run, id="kept", task_queue="nobody-listens")
+    server.kill()
+    up(server)
+    again = await Client.connect(server.address)
+    assert (await again.get_workflow_handle("kept").describe()).workflow_type == "NeverTouched"
+
+
+def test_its_data_is_private(server: EmbeddedTemporal) -> None:
+    up(server)
+    assert server.folder is not None
+    assert server.folder.stat().st_mode & 0o077 == 0
+
+
+def test_damaged_data_is_explained_with_a_way_out(server: EmbeddedTemporal) -> None:
+    assert server.folder is not None
+    server.folder.mkdir(mode=0o700)
+    (server.folder / "temporal.db").write_bytes(b"this is no database " * 500)
+    with pytest.raises(EmbeddedError) as caught:
+        up(server)
+    assert "file is not a database" in str(caught.value)
+    assert f"mv {server.folder} {server.folder}.damaged" in str(caught.value)
+
+
+def test_taken_ports_are_all_named_with_their_variables(server: EmbeddedTemporal) -> None:
+    with socket.create_server((LOOPBACK, 0)) as one, socket.create_server((LOOPBACK, 0)) as other:
+        server.port, server.ui_port = one.getsockname()[1], other.getsockname()[1]
+        with pytest.raises(EmbeddedError) as caught:
+            server.start()
+    message = str(caught.value)
+    assert f"Port {server.port}, which Temporal needs, is taken by" in message
+    assert f"Port {server.ui_port}, which the Temporal UI needs" in message
+    assert f"process {os.getpid()}" in message
+    assert "BATON_EMBEDDED_TEMPORAL_PORT=" in message
+    assert "BATON_EMBEDDED_TEMPORAL_UI_PORT=" in message
