@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -54,8 +54,9 @@ def _run(chosen: EmbeddedSettings, home: Home, progress: Progress) -> int:
     )
     environment = environment_for(chosen, kept, postgres, temporal)
     settings = settings_from(environment)
-    stack = Stack(_stages(postgres, temporal, environment, settings, home), progress)
-    return stack.run(lambda: progress.say(_addresses(chosen, home, temporal)))
+    database = Task("Database", lambda: _prepare(settings, home))
+    stack = Stack([[postgres, temporal], [database], _programs(environment, settings, home)], progress)
+    return stack.run(lambda: progress.say(_welcome(chosen, home, temporal, database.result)))
 
 
 def environment_for(
@@ -87,13 +88,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     return Settings.model_validate({name: value for name, value in values.items() if name in Settings.model_fields})
 
 
-def _stages(
-    postgres: EmbeddedPostgres,
-    temporal: EmbeddedTemporal,
-    environment: Mapping[str, str],
-    settings: Settings,
-    home: Home,
-) -> Sequence[Sequence[Part]]:
+def _programs(environment: Mapping[str, str], settings: Settings, home: Home) -> Sequence[Part]:
     python = sys.executable
     ready_url = f"{_api_url(settings.api_host, settings.api_port)}/readyz"
     drain = settings.shutdown_timeout.total_seconds() + 5  # the part's own bound, and time to end
@@ -111,55 +106,61 @@ def _stages(
         home.log("api"),
         environment=environment,
         directory=CHECKOUT,
-        ready=lambda: _is_ready(ready_url),
+        ready=_answers(ready_url),
         stop_within=drain,
     )
-    return [
-        [postgres, temporal],
-        [Task("Database schema", lambda: migrate(settings.database_url))],
-        [worker, api],  # in this order, so that the API stops taking requests before the worker goes
-        [Task("Demo organization", lambda: _ensure_demo(settings))],
-    ]
+    return [worker, api]  # in this order, so that the API stops taking requests before the worker goes
 
 
-def migrate(database_url: str) -> None:
-    """Bring the database to the newest schema. Safe to repeat and to run twice at once."""
-    from alembic import command  # noqa: PLC0415 - half a second that a refused start need not wait for
-    from alembic.config import Config  # noqa: PLC0415
+def _prepare(settings: Settings, home: Home) -> str | None:
+    """Tables and first rows; returns the key that ``ensure_demo`` returns."""
+    # Half a second of imports that a refused start need not wait for.
+    from embedded.demo import ensure_demo  # noqa: PLC0415
+    from embedded.schema import migrate, refusals  # noqa: PLC0415
 
-    config = Config(CHECKOUT / "alembic.ini")
-    config.set_main_option("path_separator", "os")
-    config.set_main_option("script_location", str(CHECKOUT / "migrations"))
-    config.set_main_option("sqlalchemy.url", database_url.replace("%", "%%"))
-    command.upgrade(config, "head")
-
-
-def _ensure_demo(settings: Settings) -> None:
-    from embedded.demo import ensure_demo  # noqa: PLC0415 - needs most of Baton, and only once the parts run
-
-    ensure_demo(settings)
+    with refusals():
+        migrate(settings.database_url)
+        return ensure_demo(settings, home.demo_key_file)
 
 
-def _is_ready(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=2, trust_env=False).is_success
-    except httpx.TransportError:
-        return False
+def _answers(url: str) -> Callable[[], bool]:
+    """Whether the address answers with success by now; one client for all questions, since making one costs 30 ms."""
+    client = httpx.Client(timeout=2, trust_env=False)
+
+    def answers() -> bool:
+        try:
+            return client.get(url).is_success
+        except httpx.TransportError:
+            return False
+
+    return answers
 
 
 def _api_url(host: str, port: int) -> str:
     return f"http://{LOOPBACK if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104 - compared, not bound
 
 
-def _addresses(chosen: EmbeddedSettings, home: Home, temporal: EmbeddedTemporal) -> str:
+def _welcome(chosen: EmbeddedSettings, home: Home, temporal: EmbeddedTemporal, key: str | None) -> str:
     api = _api_url(chosen.api_host, chosen.api_port)
-    return (
+    addresses = (
         "\nBaton is running. Ctrl-C stops it; data stays.\n\n"
         f"  API documentation   {api}/docs\n"
         f"  Temporal UI         {temporal.ui_url}\n"
         f"  Logs                {home.root / 'logs'}\n"
-        f"  Keys                {home.settings_file}\n\n"
-        f"  curl -i {api}/readyz\n"
+        f"  Secrets             {home.settings_file}\n"
+    )
+    return addresses + _first_ticket(api, key) if key else addresses
+
+
+def _first_ticket(api: str, key: str) -> str:
+    body = '{"title": "The invoice shows the wrong amount", "description": "It says 120 instead of 100."}'
+    return (
+        "\nA first ticket, with the API key of the demo organization:\n\n"
+        f"curl {api}/api/v1/tickets \\\n"
+        f"  -H 'Authorization: Bearer {key}' \\\n"
+        "  -H 'Content-Type: application/json' \\\n"
+        "  -H 'Idempotency-Key: first-ticket' \\\n"
+        f"  -d '{body}'\n"
     )
 
 

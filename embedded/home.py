@@ -18,6 +18,7 @@ from embedded.temporal import PORT_VARIABLE as TEMPORAL_PORT_VARIABLE
 
 API_PORT_VARIABLE = "BATON_API_PORT"
 PASSWORD_NAME = "BATON_EMBEDDED_POSTGRES_PASSWORD"  # noqa: S105 - the name, not the password
+HEADING = "# Generated. Secrets: keep this file private, and keep it with the data it belongs to.\n"
 
 
 class EmbeddedSettings(BaseSettings):
@@ -54,6 +55,7 @@ class Home:
         self.postgres = self.root / "postgres"
         self.temporal = self.root / "temporal"
         self.settings_file = self.root / "settings.env"
+        self.demo_key_file = self.root / "demo-api-key"
 
     def make(self) -> None:
         """Create the folder if there is none; one that exists keeps its mode. Safe to repeat."""
@@ -109,11 +111,16 @@ class Home:
         return {name.strip(): value.strip() for name, value in pairs}
 
     def _write(self, values: dict[str, str]) -> None:
-        half = self.settings_file.with_name("settings.env.unfinished")
-        half.unlink(missing_ok=True)
-        with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as output:
-            output.write("# Generated. Secrets: keep this file private, and keep it with the data it belongs to.\n")
-            output.writelines(f"{name}={value}\n" for name, value in values.items())
-            output.flush()
-            os.fsync(output.fileno())
-        half.replace(self.settings_file)
+        lines = (f"{name}={value}\n" for name, value in values.items())
+        write_private(self.settings_file, HEADING + "".join(lines))
+
+
+def write_private(file: Path, text: str) -> None:
+    """Replace ``file`` as a whole, readable for its owner only; after a crash it holds the old text or the new."""
+    half = file.with_name(f"{file.name}.unfinished")
+    half.unlink(missing_ok=True)
+    with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as output:
+        output.write(text)
+        output.flush()
+        os.fsync(output.fileno())
+    half.replace(file)

@@ -4,9 +4,11 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from embedded.process import Child, EmbeddedError
+
+T = TypeVar("T")
 
 
 def nothing() -> None:
@@ -93,15 +95,16 @@ class Program:
         self._child.kill()
 
 
-class Task:
-    """A step between programs, such as the migrations: done when ``start`` returns."""
+class Task(Generic[T]):
+    """A step between programs, such as the migrations: done when ``start`` returns, which then left its ``result``."""
 
-    def __init__(self, name: str, run: Callable[[], None]) -> None:
+    def __init__(self, name: str, run: Callable[[], T]) -> None:
         self.name = name
+        self.result: T | None = None
         self._run = run
 
     def start(self) -> None:
-        self._run()
+        self.result = self._run()
 
     def wait_ready(self, *, meanwhile: Callable[[], None] = nothing) -> None:
         meanwhile()

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from embedded.process import EmbeddedError
 
@@ -65,7 +65,8 @@ def _held_by(number: int) -> str:
     """``" by NAME (process PID)"``, or nothing where the system does not tell."""
     try:
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == number and connection.pid:
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr
+            if listens and listens.port == number and connection.pid:
                 return f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
     except psutil.Error:
         pass  # another user's process, or a system that only tells root

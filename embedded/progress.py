@@ -26,6 +26,6 @@ class Progress:
             with self._console.status(doing):
                 yield
         else:
-            self.say(f"{doing} ...")
+            self.say(doing)
             yield
         self.say(f"{done} ({time.monotonic() - started:.1f} s)")

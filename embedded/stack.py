@@ -53,7 +53,7 @@ class Stack:
     def _bring_up(self) -> None:
         for stage in self._stages:
             names = " and ".join(part.name for part in stage)
-            with self._progress.step(f"Starting {names}", f"{names}: ready"):
+            with self._progress.step(f"{names}: starting", f"{names}: ready"):
                 for part in stage:
                     self._started.append(part)  # before it starts, so that one that fails half way is stopped too
                     part.start()

@@ -13,9 +13,9 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
-from embedded.__main__ import migrate
 from embedded.ports import LOOPBACK, free_port
 from embedded.postgres import EmbeddedPostgres, new_password
+from embedded.schema import migrate
 from embedded.temporal import DYNAMIC_CONFIG, EmbeddedTemporal, dynamic_config_arguments, temporal_program
 from tests.support import drain
 from workflows import search_attributes
