@@ -13,9 +13,6 @@ from pydantic import AwareDatetime
 
 from domain.ladders import Frozen
 
-MAX_SPANS = 64
-"""Stretches of running time a clock keeps, so that a ticket that waits daily for years stays small."""
-
 
 class Metric(StrEnum):
     """What is measured, in Zendesk's meaning.
@@ -41,7 +38,7 @@ class ClockState(StrEnum):
 
 
 class ClockEventKind(StrEnum):
-    """What happened to a clock; at one instant, they happen in this order."""
+    """What happened to a clock."""
 
     ACTIVATE = "activate"
     RESUME = "resume"
@@ -92,8 +89,8 @@ class Span(Frozen):
 class Clock(Frozen):
     """One metric's clock: when it ran, and the deadlines a policy lays over it.
 
-    ``revision`` counts changes of when it ran, over all episodes; ``planned_revision`` is the one the
-    deadlines were computed for. The ``folded`` oldest spans are kept as the amounts ``carried_elapsed``
+    ``revision`` counts changes of when it ran or of what is asked of it, over all episodes; ``planned_revision`` is the
+    one the deadlines were computed for. The ``folded`` oldest spans are kept as the amounts ``carried_elapsed``
     (calendar time) and ``carried_business`` (under the calendar in force when they were folded).
     ``missed_at``: the target ran out in time already spent, and its breach is still to be recorded.
     """
@@ -124,7 +121,7 @@ class Clock(Frozen):
 
     @property
     def planned(self) -> bool:
-        """Whether the deadlines are those of the clock as it ran last."""
+        """Whether the deadlines are those of the clock as it stands."""
         return self.planned_revision == self.revision
 
     @property
@@ -140,11 +137,12 @@ class Clock(Frozen):
 
 
 class Clocks(Frozen):
-    """A ticket's three clocks. ``answered_at`` is the latest public human reply."""
+    """A ticket's three clocks. ``asked_at`` is the latest customer message, ``answered_at`` the latest public reply."""
 
     first_response: Clock = Clock(metric=Metric.FIRST_RESPONSE)
     next_response: Clock = Clock(metric=Metric.NEXT_RESPONSE)
     resolution: Clock = Clock(metric=Metric.RESOLUTION)
+    asked_at: AwareDatetime | None = None
     answered_at: AwareDatetime | None = None
 
     def of(self, metric: Metric) -> Clock:
@@ -181,8 +179,9 @@ def customer_message(clocks: Clocks, at: datetime) -> Change:
     """A customer wrote (not automatically) at ``at``; messages may be told out of order.
 
     Nothing changes while the first response is owed, or when a reply has come since. A message older
-    than the one being waited on moves the clock's start back.
+    than the one being waited on moves the clock's start back, told as a second activation of the episode.
     """
+    clocks = clocks.model_copy(update={"asked_at": _later(clocks.asked_at, at)})
     owed = clocks.next_response
     answered = clocks.answered_at is not None and at <= clocks.answered_at
     if clocks.first_response.state is ClockState.RUNNING or answered:
@@ -190,22 +189,28 @@ def customer_message(clocks: Clocks, at: datetime) -> Change:
     if owed.state is not ClockState.RUNNING:
         return _changed(clocks, _activated(owed, at))
     if owed.running_since and at < owed.running_since:
-        earlier = {"activated_at": at, "running_since": at, "revision": owed.revision + 1}
-        return Change(clocks.having(owed.model_copy(update=earlier)))
+        changes = {"activated_at": at, "running_since": at, "revision": owed.revision + 1}
+        earlier = owed.model_copy(update=changes)
+        return _changed(clocks, _Step(earlier, (_event(earlier, ClockEventKind.ACTIVATE, at),)))
     return Change(clocks)
 
 
 def human_reply(clocks: Clocks, at: datetime) -> Change:
     """A member answered in public. Not for notes or a bot's lines: they answer nobody.
 
-    A reply written before the unanswered message does not answer it, however late it is told.
+    A reply written before a message does not answer it, however late it is told: the next response is then owed from
+    the latest message, the only one that is known to have come after the reply.
     """
+    clocks = clocks.model_copy(update={"answered_at": _later(clocks.answered_at, at)})
     ended = [_fulfilled(clocks.first_response, at)] if clocks.first_response.state is ClockState.RUNNING else []
     since = clocks.next_response.running_since
     if since and at >= since:
         ended.append(_fulfilled(clocks.next_response, at))
-    latest = at if clocks.answered_at is None else max(at, clocks.answered_at)
-    return _changed(clocks.model_copy(update={"answered_at": latest}), *ended)
+    answered = _changed(clocks, *ended)
+    if not ended or clocks.asked_at is None:
+        return answered
+    asked = customer_message(answered.clocks, clocks.asked_at)
+    return Change(asked.clocks, (*answered.events, *asked.events))
 
 
 def waiting(clocks: Clocks, at: datetime) -> Change:
@@ -309,7 +314,7 @@ def _stopped(clock: Clock, at: datetime) -> dict[str, object]:
     """Off, with the stretch that ended kept; a clock that was judged stays judged."""
     spans = clock.spans
     if clock.running_since and clock.running_since < at:
-        spans = _bounded((*spans, Span(start=clock.running_since, end=at)))
+        spans = (*spans, Span(start=clock.running_since, end=at))
     return {
         "spans": spans,
         "running_since": None,
@@ -319,15 +324,8 @@ def _stopped(clock: Clock, at: datetime) -> dict[str, object]:
     }
 
 
-def _bounded(spans: tuple[Span, ...]) -> tuple[Span, ...]:
-    """At most ``MAX_SPANS``: the oldest two become one of their joint length.
-
-    Only where plans failed to fold them for long; calendar time stays exact, working time nearly.
-    """
-    if len(spans) <= MAX_SPANS:
-        return spans
-    first, second, *rest = spans
-    return (Span(start=first.start, end=first.end + (second.end - second.start)), *rest)
+def _later(known: datetime | None, at: datetime) -> datetime:
+    return at if known is None else max(known, at)
 
 
 def _event(clock: Clock, kind: ClockEventKind, at: datetime, due_at: datetime | None = None) -> ClockEvent:

@@ -32,21 +32,23 @@ def plan(
     metric without a deadline and says so in ``problem``: the ticket goes on.
     """
     if policy is None or not policy.enabled:
-        metrics = tuple(_planned(clock, None, calendar, calendar, now) for clock in clocks.all())
-        return ClockPlan(planned_at=now, metrics=metrics)
+        return ClockPlan(
+            planned_at=now, metrics=tuple(_planned(clock, None, calendar, calendar, now) for clock in clocks.all())
+        )
     counted = calendar if policy.counts is SlaTime.BUSINESS else None
-    applied = AppliedPolicy(
-        id=policy.id,
-        name=policy.name,
-        version=policy.version,
-        escalation_ladder_id=policy.escalation_ladder_id,
-        calendar_version=counted.version if counted else None,
+    return ClockPlan(
+        planned_at=now,
+        policy=AppliedPolicy(
+            id=policy.id,
+            name=policy.name,
+            version=policy.version,
+            escalation_ladder_id=policy.escalation_ladder_id,
+            calendar_version=counted.version if counted else None,
+        ),
+        metrics=tuple(
+            _planned(clock, _Promise.of(policy, clock, priority), counted, calendar, now) for clock in clocks.all()
+        ),
     )
-    promises = (_Promise.of(policy, clock, priority) for clock in clocks.all())
-    metrics = tuple(
-        _planned(clock, promise, counted, calendar, now) for clock, promise in zip(clocks.all(), promises, strict=True)
-    )
-    return ClockPlan(planned_at=now, policy=applied, metrics=metrics)
 
 
 def explain(metric: MetricPlan) -> str:
