@@ -55,7 +55,7 @@ def _run(chosen: EmbeddedSettings, home: Home, progress: Progress) -> int:
     environment = environment_for(chosen, kept, postgres, temporal)
     settings = settings_from(environment)
     database = Task("Database", lambda: _prepare(settings, home))
-    stack = Stack([[postgres, temporal], [database], _programs(environment, settings, home)], progress)
+    stack = Stack([[postgres, temporal], [database], _programs(environment, settings, home, temporal)], progress)
     return stack.run(lambda: progress.say(_welcome(chosen, home, temporal, database.result)))
 
 
@@ -88,7 +88,9 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     return Settings.model_validate({name: value for name, value in values.items() if name in Settings.model_fields})
 
 
-def _programs(environment: Mapping[str, str], settings: Settings, home: Home) -> Sequence[Part]:
+def _programs(
+    environment: Mapping[str, str], settings: Settings, home: Home, temporal: EmbeddedTemporal
+) -> Sequence[Part]:
     python = sys.executable
     ready_url = f"{_api_url(settings.api_host, settings.api_port)}/readyz"
     drain = settings.shutdown_timeout.total_seconds() + 5  # the part's own bound, and time to end
@@ -98,6 +100,7 @@ def _programs(environment: Mapping[str, str], settings: Settings, home: Home) ->
         home.log("worker"),
         environment=environment,
         directory=CHECKOUT,
+        ready=lambda: temporal.has_worker(settings.temporal_task_queue),
         stop_within=drain,
     )
     api = Program(
@@ -165,9 +168,4 @@ def _first_ticket(api: str, key: str) -> str:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # Everything has been stopped above. A normal exit can crash in Temporal's client library after its last request
-    # (temporalio/sdk-python#300), and demo data is made with that client.
-    os._exit(code)
+    sys.exit(main())

@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 LAUNCHER = Path(__file__).with_name("launch.py")
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the ways to ask for the stack's end
 LOG_LIMIT = 20 * 1024 * 1024  # then the log starts anew and the old one keeps the suffix .1
 
 
@@ -73,7 +75,8 @@ class Child:
             self.log.replace(self.log.with_name(self.log.name + ".1"))
         account = self._account or Account(-1, -1)
         prefix = [sys.executable, "-I", "-S", LAUNCHER, os.getpid(), int(self._death_signal), account.uid, account.gid]
-        with os.fdopen(os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "wb") as output:
+        log = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(log, "wb") as output, _signals_held_back():
             self._log_start = output.seek(0, os.SEEK_END)
             self._process = subprocess.Popen(  # noqa: S603 - the stack's own parts, no shell
                 [*map(str, prefix), *self.command],
@@ -116,3 +119,20 @@ class Child:
         except FileNotFoundError:
             return ""
         return "\n".join(text.splitlines()[-lines:])
+
+
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Until the block ends: a handler that raises inside ``Popen`` would leave a child which nobody knows of."""
+    if threading.current_thread() is not threading.main_thread():  # handlers run in the main thread only
+        yield
+        return
+    held: list[int] = []
+    before = {number: signal.signal(number, lambda caught, _frame: held.append(caught)) for number in STOPPING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for caught in held:
+            signal.raise_signal(caught)

@@ -8,10 +8,9 @@ from types import FrameType
 from typing import NoReturn
 
 from embedded.parts import Part
-from embedded.process import EmbeddedError
+from embedded.process import STOPPING, EmbeddedError
 from embedded.progress import Progress
 
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WATCH_EVERY = 0.1  # seconds between two looks at whether every part still runs
 
 

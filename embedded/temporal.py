@@ -75,7 +75,7 @@ class EmbeddedTemporal:
         self.log = log
         self._metrics_port = metrics_port
         self._dynamic_config = dynamic_config
-        self._http_port = 0
+        self._http: httpx.Client | None = None
         self._child: Child | None = None
 
     @property
@@ -110,9 +110,11 @@ class EmbeddedTemporal:
     def start(self) -> None:
         """Check the ports and start the server without waiting for it."""
         require_free(self._ports())
-        self._http_port = free_port()
+        http_port = free_port()
+        # One client for all questions: making one costs 30 ms.
+        self._http = httpx.Client(base_url=f"http://{LOOPBACK}:{http_port}/api/v1", trust_env=False, timeout=5)
         command: list[str | Path] = [temporal_program(), "server", "start-dev", "--ip", LOOPBACK, "--log-level", "warn"]
-        command += ["--port", str(self.port), "--http-port", str(self._http_port)]
+        command += ["--port", str(self.port), "--http-port", str(http_port)]
         command += ["--ui-port", str(self.ui_port)] if self.ui_port else ["--headless"]
         if self._metrics_port:
             command += ["--metrics-port", str(self._metrics_port)]
@@ -129,26 +131,34 @@ class EmbeddedTemporal:
         self._child.start()
 
     def wait_ready(self, timeout: float = 30, *, meanwhile: Callable[[], None] = nothing) -> None:
-        """Returns when the namespace answers and its retention is set."""
+        """Returns when the namespace takes its retention."""
         assert self._child is not None
         deadline = time.monotonic() + timeout
-        with httpx.Client(base_url=f"http://{LOOPBACK}:{self._http_port}/api/v1", trust_env=False, timeout=5) as http:
-            while not self._answers(http):
-                if self._child.poll() is not None:
-                    raise EmbeddedError(self.failure())
-                if time.monotonic() > deadline:
-                    raise EmbeddedError(f"Temporal was not ready after {timeout:.0f} s. Its log: {self.log}")
-                meanwhile()
-                time.sleep(0.05)
-            retention = f"{RETENTION.total_seconds():.0f}s"
-            update = {"config": {"workflowExecutionRetentionTtl": retention}}
-            http.post("/namespaces/default/update", json=update).raise_for_status()
+        while not self._set_retention():
+            if self._child.poll() is not None:
+                raise EmbeddedError(self.failure())
+            if time.monotonic() > deadline:
+                raise EmbeddedError(f"Temporal was not ready after {timeout:.0f} s. Its log: {self.log}")
+            meanwhile()
+            time.sleep(0.05)
+
+    def has_worker(self, task_queue: str) -> bool:
+        """Whether a worker has asked for workflow tasks of that queue since the server started."""
+        assert self._http is not None
+        kind = {"taskQueueType": "TASK_QUEUE_TYPE_WORKFLOW"}
+        try:
+            answer = self._http.get(f"/namespaces/default/task-queues/{task_queue}", params=kind)
+        except httpx.TransportError:
+            return False
+        return answer.is_success and bool(answer.json().get("pollers"))
 
     def stop(self, timeout: float = 15) -> bool:
         """``False`` if it had to be killed, which loses nothing: every acknowledged write is in the file."""
+        self._close()
         return self._child.stop(timeout) if self._child else True
 
     def kill(self) -> None:
+        self._close()
         if self._child:
             self._child.kill()
 
@@ -159,11 +169,17 @@ class EmbeddedTemporal:
         if self._metrics_port:
             yield Port(self._metrics_port, "Temporal's metrics", METRICS_PORT_VARIABLE)
 
-    def _answers(self, http: httpx.Client) -> bool:
+    def _set_retention(self) -> bool:
+        assert self._http is not None
+        update = {"config": {"workflowExecutionRetentionTtl": f"{RETENTION.total_seconds():.0f}s"}}
         try:
-            return http.get("/namespaces/default").is_success
+            return self._http.post("/namespaces/default/update", json=update).is_success
         except httpx.TransportError:
             return False
+
+    def _close(self) -> None:
+        if self._http:
+            self._http.close()
 
 
 async def ensure_search_attributes(client: Client, *, timeout: timedelta = timedelta(minutes=2)) -> None:
