@@ -15,7 +15,7 @@ from api.problems import Problem
 from api.read_model import ReadModel
 from api.security import hash_api_key, same_secret
 from db.engine import Sessions
-from db.models import ApiKey, Member
+from db.models import ApiKey, Member, Team
 from domain.events import Actor, ActorKind
 from settings import Settings
 
@@ -55,6 +55,7 @@ class Principal:
     """Who calls, and for which organization; nothing outside of it can be seen or touched."""
 
     organization_id: UUID
+    key_id: UUID
     actor: Actor
 
 
@@ -80,8 +81,8 @@ async def _principal(
     if on_behalf_of is not None:
         member = await find_member(session, key.organization_id, on_behalf_of, "Baton-On-Behalf-Of")
         actor = Actor(kind=ActorKind.MEMBER, id=member.id, name=member.name)
-    await session.rollback()  # returns the connection while the handler waits for Temporal
-    return Principal(organization_id=key.organization_id, actor=actor)
+    await session.commit()  # returns the connection while the handler waits for Temporal
+    return Principal(organization_id=key.organization_id, key_id=key.id, actor=actor)
 
 
 Caller = Annotated[Principal, Depends(_principal)]
@@ -97,6 +98,16 @@ async def find_member(session: AsyncSession, organization_id: UUID, member_id: U
     if member is None:
         raise Problem("invalid_reference", f"{field} names no active member of this organization.", at=field)
     return member
+
+
+async def find_team(session: AsyncSession, caller: Principal, team_id: UUID | None) -> Team | None:
+    """The caller's team, ``None`` where none is named, or an ``invalid_reference``."""
+    if team_id is None:
+        return None
+    team = await session.scalar(select(Team).where(Team.id == team_id, Team.organization_id == caller.organization_id))
+    if team is None:
+        raise Problem("invalid_reference", "team_id names no team of this organization.", at="team_id")
+    return team
 
 
 def _operator(services: AppServices, token: _Token) -> None:

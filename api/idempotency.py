@@ -76,9 +76,11 @@ async def once(
     work: Callable[[], Awaitable[BaseModel | None]],
     *,
     status: int = 200,
-    headers: Callable[[BaseModel], dict[str, str]] | None = None,
+    secret: str | None = None,
 ) -> Response:
     """Do ``work`` and keep its answer in one transaction; a repeated request gets the answer kept.
+
+    A field named ``secret`` is answered once and not kept: the repeated answer has null in its place.
 
     ``session`` must not be in a transaction yet. Two equal requests at once: the second waits for
     the first to commit. When ``work`` raises, nothing is kept and the key is free again.
@@ -92,12 +94,13 @@ async def once(
         result = await work()
         answer = result.model_dump(mode="json") if result is not None else {}
         if request.given:
+            kept_answer = {**answer, secret: None} if secret else answer
             await session.execute(
                 update(IdempotentRequest)
                 .where(IdempotentRequest.organization_id == organization_id, IdempotentRequest.key == request.key)
-                .values(answer=answer)
+                .values(answer=kept_answer)
             )
-    return _response(answer, status, headers(result) if headers and result else {})
+    return _response(answer, status, {})
 
 
 async def _claim(

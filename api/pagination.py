@@ -4,21 +4,39 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
-from fastapi import Query
+from fastapi import Depends, Query
 from pydantic import BaseModel, Field
 from sqlalchemy import Select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from api.problems import Problem
 
 T = TypeVar("T", bound=BaseModel)
+V = TypeVar("V", bound=BaseModel)
 
-Limit = Annotated[int, Query(ge=1, le=100, description="Rows a page.")]
-Cursor = Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")]
+
+@dataclass(frozen=True)
+class Place:
+    """Which page of a list."""
+
+    limit: int
+    cursor: str | None
+
+
+def _place(
+    limit: Annotated[int, Query(ge=1, le=100, description="Rows a page.")] = 50,
+    cursor: Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")] = None,
+) -> Place:
+    return Place(limit, cursor)
+
+
+Paging = Annotated[Place, Depends(_place)]
 
 
 class Page(BaseModel, Generic[T]):
@@ -42,22 +60,48 @@ def decode_cursor(cursor: str) -> tuple[datetime, UUID]:
             raise ValueError("naive")
         return at, UUID(row_id)
     except (ValueError, TypeError, AttributeError, binascii.Error) as error:
-        raise Problem("invalid_cursor", "The cursor is not one of ours; begin again without it.") from error
+        raise _invalid_cursor() from error
 
 
 def after(
     statement: Select[Any],
     moment: InstrumentedAttribute[datetime],
     row_id: InstrumentedAttribute[UUID],
-    cursor: str | None,
-    limit: int,
+    place: Place,
     *,
     newest_first: bool = False,
 ) -> Select[Any]:
-    """Order ``statement`` by time and id, from ``cursor`` on, with one row more than ``limit`` to look ahead."""
-    if cursor is not None:
-        place = tuple_(*decode_cursor(cursor))
+    """Order ``statement`` by time and id, from ``place`` on, with one row more than its limit to look ahead."""
+    if place.cursor is not None:
+        last = tuple_(*decode_cursor(place.cursor))
         columns = tuple_(moment, row_id)
-        statement = statement.where(columns < place if newest_first else columns > place)
+        statement = statement.where(columns < last if newest_first else columns > last)
     order = (moment.desc(), row_id.desc()) if newest_first else (moment, row_id)
-    return statement.order_by(*order).limit(limit + 1)
+    return statement.order_by(*order).limit(place.limit + 1)
+
+
+async def page_by_time(
+    session: AsyncSession, statement: Select[Any], table: type[Any], view: type[V], place: Place
+) -> Page[V]:
+    """A page of ``table``'s rows in the order they were created, each shown as ``view``."""
+    rows = list(await session.scalars(after(statement, table.created_at, table.id, place)))
+    shown = rows[: place.limit]
+    more = len(rows) > place.limit
+    return Page(
+        items=[view.model_validate(row) for row in shown],
+        next_cursor=encode_cursor(shown[-1].created_at, shown[-1].id) if more else None,
+    )
+
+
+def after_number(statement: Select[Any], number: InstrumentedAttribute[int], place: Place) -> Select[Any]:
+    """Order ``statement`` by a number that rises, after the number the cursor is, with one row to look ahead."""
+    cursor = place.cursor
+    if cursor is not None:
+        if not (cursor.isdecimal() and cursor.isascii() and len(cursor) < 19):
+            raise _invalid_cursor()
+        statement = statement.where(number > int(cursor))
+    return statement.order_by(number).limit(place.limit + 1)
+
+
+def _invalid_cursor() -> Problem:
+    return Problem("invalid_cursor", "The cursor is not one of ours; begin again without it.")

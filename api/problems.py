@@ -1,6 +1,7 @@
 """Problem details (RFC 9457): every error the API answers with, each with a stable code."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
@@ -10,10 +11,12 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from psycopg import Error as PsycopgError
+from psycopg.errors import UniqueViolation
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.errors import DomainError
 
@@ -32,7 +35,8 @@ STATUS_OF = {
     "idempotency_key_reused": 422,
     "invalid_ladder": 422,
     "invalid_calendar": 422,
-    "invalid_policy": 422,
+    "invalid_sla_policy": 422,
+    "beyond_horizon": 422,
     "invalid_request": 422,
     "invalid_reference": 422,
     "invalid_cursor": 400,
@@ -91,9 +95,35 @@ class ProblemView(BaseModel):
     detail: str = Field(examples=["A ticket that is open cannot become closed; it can become in_progress, …"])
 
 
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    status: {"model": ProblemView, "description": description, "content": {MEDIA_TYPE: {}}}
+    for status, description in {
+        401: "No key, or a revoked one",
+        404: "Not in this organization",
+        409: "Not as things stand; the answer says what is possible",
+        412: "`If-Match` names an older version",
+        422: "The request is not valid",
+        503: "Postgres or Temporal is away; send it again",
+        504: "Outcome unknown; send it again with the same Idempotency-Key",
+    }.items()
+}
+"""What routes can answer besides success, for the OpenAPI description."""
+
+
 def not_found(noun: str) -> Problem:
     """The same answer for what does not exist and for what belongs to another organization."""
     return Problem("not_found", f"There is no such {noun} in this organization.")
+
+
+@contextmanager
+def unique_or(detail: str) -> Iterator[None]:
+    """Answer ``already_exists`` where the block breaks a uniqueness rule."""
+    try:
+        yield
+    except IntegrityError as error:
+        if isinstance(error.orig, UniqueViolation):
+            raise Problem("already_exists", detail) from None
+        raise
 
 
 def problem_response(code: str, detail: str, extra: Mapping[str, Any] | None = None) -> Response:
@@ -124,7 +154,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(DBAPIError, _database)
     app.add_exception_handler(PoolTimeoutError, _database)
     app.add_exception_handler(PsycopgError, _database)
-    app.add_exception_handler(Exception, _unexpected)
 
 
 async def _problem(_: Request, error: Exception) -> Response:
@@ -146,8 +175,9 @@ async def _invalid(_: Request, error: Exception) -> Response:
 
 async def _http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
-    response = problem_response(code, f"{error.detail}; the routes are listed at /docs.")
+    codes = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large"}
+    code = codes.get(error.status_code, "invalid_request")
+    response = problem_response(code, f"{error.detail}; the routes and their documents are listed at /docs.")
     response.headers.update(error.headers or {})
     return response
 
@@ -155,7 +185,7 @@ async def _http(_: Request, error: Exception) -> Response:
 async def _database(request: Request, error: Exception) -> Response:
     log.warning("database_error", path=request.url.path, error=type(error).__name__)
     if isinstance(error, DBAPIError) and not error.connection_invalidated and _is_own_fault(error):
-        return await _unexpected(request, error)
+        return _unexpected(request.url.path, error)
     return problem_response(
         "database_unavailable", "The database does not answer. Send the request again with the same Idempotency-Key."
     )
@@ -168,9 +198,31 @@ def _is_own_fault(error: DBAPIError) -> bool:
     return bool(state) and not str(state).startswith(away)
 
 
-async def _unexpected(request: Request, error: Exception) -> Response:
+class LastResort:
+    """Answers what no handler knows with 500 and an incident's id, and logs it once."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            if scope["type"] != "http" or started:
+                raise
+            await _unexpected(scope["path"], error)(scope, receive, send)
+
+
+def _unexpected(path: str, error: Exception) -> Response:
     incident = str(uuid4())
-    log.error("unexpected_error", incident=incident, path=request.url.path, exc_info=error)
+    log.error("unexpected_error", incident=incident, path=path, exc_info=error)
     return problem_response(
         "internal_error", f"This is a defect of Baton. Its log knows it as incident {incident}.", {"incident": incident}
     )

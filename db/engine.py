@@ -18,6 +18,7 @@ def make_engine(settings: Settings) -> AsyncEngine:
         # A connection that died in an outage is noticed by its first use, and by TCP when the peer is gone.
         pool_pre_ping=False,
         pool_recycle=1800,
+        hide_parameters=True,  # errors are logged, and parameters hold customers' words
         connect_args={
             "connect_timeout": max(2, round(seconds)),
             "options": f"-c statement_timeout={round(seconds * 1000)} -c lock_timeout={round(seconds * 1000)}"

@@ -59,7 +59,7 @@ def check(ticket: Ticket, command: Command) -> None:
     elif isinstance(command, Escalate) and ticket.status not in ACTIVE:
         raise TicketNotActive(
             f"A ticket that is {ticket.status} does not escalate; reopen it first.",
-            status=ticket.status.value,
+            current=ticket.status.value,
             legal=legal_targets(ticket.status),
         )
 
@@ -68,7 +68,7 @@ def closed(ticket: Ticket) -> TicketClosed:
     """The refusal of anything but reopening."""
     return TicketClosed(
         f"Ticket #{ticket.number} is closed; reopen it first.",
-        status=ticket.status.value,
+        current=ticket.status.value,
         legal=legal_targets(ticket.status),
     )
 

@@ -73,7 +73,7 @@ def move_between(current: Status, target: Status) -> Move:
         legal = legal_targets(current)
         raise IllegalTransition(
             f"A ticket that is {current} cannot become {target}; it can become {', '.join(legal)}.",
-            status=current.value,
+            current=current.value,
             requested=target.value,
             legal=legal,
         )

@@ -6,8 +6,11 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from settings import Settings
 
 
-async def connect(settings: Settings) -> Client:
-    """Connect to the cluster the settings name: a local one, any other, or Temporal Cloud."""
+async def connect(settings: Settings, *, lazy: bool = False) -> Client:
+    """Connect to the cluster the settings name: a local one, any other, or Temporal Cloud.
+
+    With ``lazy`` the connection is made by the first call.
+    """
     api_key = settings.temporal_api_key
     return await Client.connect(
         settings.temporal_address,
@@ -15,4 +18,5 @@ async def connect(settings: Settings) -> Client:
         api_key=api_key.get_secret_value() if api_key else None,
         tls=settings.temporal_tls or api_key is not None,
         data_converter=pydantic_data_converter,
+        lazy=lazy,
     )

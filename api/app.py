@@ -1,0 +1,70 @@
+"""The API, put together."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+
+from api import problems
+from api.body_limit import BodyLimit
+from api.dependencies import Services
+from api.read_model import ReadModel
+from api.routers import health, members, messages, organizations, reminder_ladders, teams, tickets
+from db.engine import make_engine, make_sessions
+from settings import Settings
+from workflows.connection import connect
+
+LARGEST_BODY = 1_000_000
+"""Bytes; the largest document the API takes has 20,000 characters of text."""
+
+_DESCRIPTION = """Tickets that are never dropped: each one is a durable Temporal workflow.
+
+* **Sign in** with `Authorization: Bearer <API key>`; `Baton-On-Behalf-Of: <member id>` says for whom a program acts.
+* **Send every write with an `Idempotency-Key`**: after a time-out, send it again with the same key.
+* **Errors** are RFC 9457 problem details; branch on `code`.
+* Times are RFC 3339 in UTC, lengths of time ISO 8601 (`PT4H`), lists are read by `next_cursor`.
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application; it connects when it starts and lets go of everything when it stops."""
+    app = FastAPI(
+        title="Baton",
+        version="1",
+        description=_DESCRIPTION,
+        lifespan=_lifespan(settings),
+        redoc_url=None,
+    )
+    app.add_middleware(problems.LastResort)
+    app.add_middleware(BodyLimit, largest=LARGEST_BODY)
+    problems.install(app)
+    app.include_router(health.router)
+    for module in (tickets, messages, organizations, members, teams, reminder_ladders):
+        app.include_router(module.router, prefix="/api/v1", responses=problems.DOCUMENTED)
+    return app
+
+
+def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        engine = make_engine(settings)
+        read_model = ReadModel(settings)
+        read_model.start()
+        try:
+            app.state.services = Services(
+                settings=settings,
+                sessions=make_sessions(engine),
+                # Lazily, so that the API starts, and says what is away, before Temporal does.
+                temporal=await connect(settings, lazy=True),
+                read_model=read_model,
+            )
+            yield
+        finally:
+            await read_model.stop()
+            await engine.dispose()
+            # Temporal's runtime may still call back for finished RPCs; an interpreter that exits in that
+            # moment crashes (https://github.com/temporalio/sdk-python/issues/300).
+            await asyncio.sleep(0.25)
+
+    return lifespan

@@ -1,0 +1,199 @@
+"""Messages and notes on tickets: stored once, then told to the ticket they concern."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID, uuid5
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from api.idempotency import RequestId
+from api.problems import Problem
+from api.schemas.conversation import Author, CreateMessage, CreateNote
+from api.ticket_gateway import Fact
+from api.tickets import Answer, Tickets, customer
+from db.models import Message, Note
+from db.tickets import RecordedTicket, find_ticket
+from domain.commands import AgentReplied, CustomerReplied, NoteAdded
+from domain.ids import follow_up_id, message_id
+from domain.lifecycle import closed
+from domain.ticket import Status, Ticket
+from workflows.messages import Created
+
+LONGEST_CHAIN = 100
+"""Follow-ups of follow-ups that are looked through for one that can take a message."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """A stored message or note, and the ticket it was told to."""
+
+    stored: Message | Note
+    answer: Answer
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class Messages:
+    """Acts for one caller, through ``tickets``."""
+
+    tickets: Tickets
+
+    async def add(self, ticket_id: UUID, document: CreateMessage, request: RequestId) -> Told:
+        """Keep a message once by its external id and tell its ticket.
+
+        Sent again, it finishes what the first time left undone and changes nothing else. A
+        customer's message to a ticket closed too long ago goes to the follow-up ticket.
+        """
+        recorded = await self.tickets.find(ticket_id)
+        if document.author is Author.AGENT and recorded.ticket.status is Status.CLOSED:
+            raise closed(recorded.ticket)
+        if document.author is Author.CUSTOMER and not document.automatic:
+            recorded = await self._takes_messages(recorded)
+        message, fresh = await self._store(recorded, document, request)
+        if message.ticket_id != recorded.ticket.id:  # stored by an earlier try, when another ticket took it
+            recorded = await self.tickets.find(message.ticket_id)
+        if document.automatic and recorded.ticket.status is Status.CLOSED:
+            return Told(message, Answer(recorded), fresh)
+        return Told(message, await self._tell(recorded, _fact(message, recorded, self.tickets)), fresh)
+
+    async def add_note(self, ticket_id: UUID, document: CreateNote, request: RequestId) -> Told:
+        """Keep a note once for the request and tell its ticket."""
+        recorded = await self.tickets.find(ticket_id)
+        if recorded.ticket.status is Status.CLOSED:
+            raise closed(recorded.ticket)
+        caller, session = self.tickets.caller, self.tickets.session
+        note_id = uuid5(ticket_id, f"note:{request.key}")
+        statement = insert(Note).values(
+            id=note_id,
+            organization_id=caller.organization_id,
+            ticket_id=ticket_id,
+            author_id=caller.actor.id,
+            author_name=caller.actor.name,
+            body=document.body,
+        )
+        async with session.begin():
+            fresh = await session.scalar(statement.on_conflict_do_nothing().returning(Note.id)) is not None
+            note = await session.get_one(Note, note_id)
+        if note.body != document.body:
+            raise _key_reused()
+        fact = NoteAdded(note_id=note.id, at=note.created_at, actor=caller.actor)
+        return Told(note, await self._tell(recorded, fact), fresh)
+
+    async def _store(
+        self, recorded: RecordedTicket, document: CreateMessage, request: RequestId
+    ) -> tuple[Message, bool]:
+        """The stored message, and whether it is new."""
+        caller, session = self.tickets.caller, self.tickets.session
+        conversation_id = recorded.ticket.conversation_id
+        external_id = document.external_id or request.key
+        from_customer = document.author is Author.CUSTOMER
+        author = customer(recorded.requester) if from_customer else caller.actor
+        statement = insert(Message).values(
+            id=message_id(conversation_id, external_id),
+            organization_id=caller.organization_id,
+            conversation_id=conversation_id,
+            ticket_id=recorded.ticket.id,
+            external_id=external_id,
+            author_kind=document.author,
+            author_id=author.id,
+            author_name=document.author_name or author.name,
+            body=document.body,
+            automatic=document.automatic,
+            sent_at=document.sent_at or datetime.now(UTC),
+        )
+        async with session.begin():
+            message = await session.scalar(statement.on_conflict_do_nothing().returning(Message))
+            if message is not None:
+                return message, True
+            kept = (
+                await session.scalars(
+                    select(Message).where(
+                        Message.conversation_id == conversation_id, Message.external_id == external_id
+                    )
+                )
+            ).one()
+        if kept.body != document.body and document.external_id is None:
+            raise _key_reused()
+        return kept, False
+
+    async def _tell(self, recorded: RecordedTicket, fact: Fact) -> Answer:
+        """Send the fact unless the ticket knows it, and wait until its effect can be read."""
+        ticket = recorded.ticket
+        with self.tickets.services.read_model.watch(ticket.id) as watch:
+            if await self.tickets.knows(ticket.id, fact.request_id):
+                return Answer(await self.tickets.find(ticket.id), replayed=True)
+
+            async def send(to: Ticket, start: bool) -> None:
+                await self.tickets.gateway.tell(to, fact, start=start)
+
+            await self.tickets.deliver(recorded, send, isinstance(fact, CustomerReplied))
+            return await self.tickets.shown(watch, recorded, fact.request_id)
+
+    async def _takes_messages(self, recorded: RecordedTicket) -> RecordedTicket:
+        """The ticket itself, or the follow-up that goes on from it, made if there is none yet."""
+        for _ in range(LONGEST_CHAIN):
+            ticket = recorded.ticket
+            if ticket.status is not Status.CLOSED or _reopens_still(ticket):
+                return recorded
+            following = await find_ticket(
+                self.tickets.session, self.tickets.caller.organization_id, follow_up_id(ticket.id)
+            )
+            await self.tickets.session.commit()
+            recorded = following or await self._follow_up(recorded)
+        raise Problem("ticket_closed", "The ticket has been followed up too often; create a new one.")
+
+    async def _follow_up(self, recorded: RecordedTicket) -> RecordedTicket:
+        """A new ticket in the same conversation, linked to the old one; once for each closed ticket."""
+        tickets, old = self.tickets, recorded.ticket
+        request = RequestId(key=f"follow-up:{old.id}", fingerprint="follow-up", given=True)
+        async with tickets.session.begin():
+            number, at = await tickets.reserve_number(request)
+        ticket = Ticket(
+            **old.model_dump(
+                include={
+                    "organization_id",
+                    "title",
+                    "tags",
+                    "source",
+                    "channel",
+                    "requester_id",
+                    "conversation_id",
+                    "team_id",
+                    "team_name",
+                }
+            ),
+            id=follow_up_id(old.id),
+            number=number,
+            follow_up_of=old.id,
+            created_at=at,
+            updated_at=at,
+            status_since=at,
+        )
+        created = Created(
+            actor=customer(recorded.requester),
+            request_id=request.key,
+            fingerprint=request.fingerprint,
+            description=recorded.description,
+        )
+        with tickets.services.read_model.watch(ticket.id) as watch:
+            return (await tickets.start(watch, ticket, recorded.requester, created)).recorded
+
+
+def _fact(message: Message, recorded: RecordedTicket, tickets: Tickets) -> CustomerReplied | AgentReplied:
+    if message.author_kind == Author.CUSTOMER:
+        return CustomerReplied(
+            message_id=message.id,
+            at=message.sent_at,
+            actor=customer(recorded.requester),
+            automatic=message.automatic,
+        )
+    return AgentReplied(message_id=message.id, at=message.sent_at, actor=tickets.caller.actor)
+
+
+def _reopens_still(ticket: Ticket) -> bool:
+    return ticket.reopen_until is None or datetime.now(UTC) <= ticket.reopen_until
+
+
+def _key_reused() -> Problem:
+    return Problem("idempotency_key_reused", "This Idempotency-Key was used for another content; use a new one.")

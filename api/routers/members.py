@@ -1,0 +1,100 @@
+"""Members: the people of an organization, and what they were told."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Query, Response
+from sqlalchemy import select
+
+from api.dependencies import Caller, Session
+from api.idempotency import Idempotency, once
+from api.pagination import Page, Paging, after_number, page_by_time
+from api.problems import not_found, unique_or
+from api.schemas.people import (
+    CreateMember,
+    EditMember,
+    MemberStatus,
+    MemberView,
+    NotificationView,
+)
+from db.models import Member, Notification
+
+router = APIRouter(tags=["people"])
+
+
+@router.post("/members", status_code=201, response_model=MemberView, summary="Add a member")
+async def create_member(document: CreateMember, caller: Caller, session: Session, request: Idempotency) -> Response:
+    async def work() -> MemberView:
+        member = Member(
+            id=uuid4(),
+            organization_id=caller.organization_id,
+            status=MemberStatus.ACTIVE,
+            created_at=datetime.now(UTC),
+            **document.model_dump() | {"email": document.email.casefold()},
+        )
+        session.add(member)
+        with unique_or("A member with this address exists already."):
+            await session.flush()
+        return MemberView.model_validate(member)
+
+    return await once(session, caller.organization_id, request, work, status=201)
+
+
+@router.get("/members", summary="List members")
+async def list_members(
+    caller: Caller,
+    session: Session,
+    place: Paging,
+    *,
+    status: Annotated[MemberStatus | None, Query()] = None,
+) -> Page[MemberView]:
+    mine = select(Member).where(Member.organization_id == caller.organization_id)
+    if status:
+        mine = mine.where(Member.status == status)
+    return await page_by_time(session, mine, Member, MemberView, place)
+
+
+@router.get("/members/{member_id}", summary="Read a member")
+async def read_member(member_id: UUID, caller: Caller, session: Session) -> MemberView:
+    return MemberView.model_validate(await _mine(session, caller, member_id))
+
+
+@router.patch("/members/{member_id}", response_model=MemberView, summary="Change role, status, presence or name")
+async def edit_member(
+    member_id: UUID, document: EditMember, caller: Caller, session: Session, request: Idempotency
+) -> Response:
+    async def work() -> MemberView:
+        member = await _mine(session, caller, member_id, lock=True)
+        for name, value in document.model_dump(exclude_none=True).items():
+            setattr(member, name, value)
+        await session.flush()
+        return MemberView.model_validate(member)
+
+    return await once(session, caller.organization_id, request, work)
+
+
+@router.get("/notifications", tags=["people"], summary="What members were told")
+async def list_notifications(
+    caller: Caller,
+    session: Session,
+    place: Paging,
+    *,
+    member_id: Annotated[UUID | None, Query()] = None,
+    ticket_id: Annotated[UUID | None, Query()] = None,
+) -> Page[NotificationView]:
+    mine = select(Notification).where(Notification.organization_id == caller.organization_id)
+    if member_id:
+        mine = mine.where(Notification.member_id == member_id)
+    if ticket_id:
+        mine = mine.where(Notification.ticket_id == ticket_id)
+    rows = list(await session.scalars(after_number(mine, Notification.id, place)))
+    items = [NotificationView.model_validate(row) for row in rows[: place.limit]]
+    return Page(items=items, next_cursor=str(items[-1].id) if len(rows) > place.limit else None)
+
+
+async def _mine(session: Session, caller: Caller, member_id: UUID, *, lock: bool = False) -> Member:
+    member = await session.get(Member, member_id, with_for_update=lock or None)
+    if member is None or member.organization_id != caller.organization_id:
+        raise not_found("member")
+    return member

@@ -1,0 +1,148 @@
+"""Teams: members who share a queue."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Response
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.dependencies import Caller, Principal, Session, find_member
+from api.idempotency import Idempotency, once
+from api.pagination import Page, Paging, after, encode_cursor
+from api.problems import Problem, not_found, unique_or
+from api.schemas.people import TeamDocument, TeamView
+from db.models import EscalationLadderRow, Member, Team, TeamMember, TicketRow
+from domain.ticket import Status
+
+router = APIRouter(prefix="/teams", tags=["people"])
+
+
+@router.post("", status_code=201, response_model=TeamView, summary="Create a team")
+async def create_team(document: TeamDocument, caller: Caller, session: Session, request: Idempotency) -> Response:
+    async def work() -> TeamView:
+        team = Team(id=uuid4(), organization_id=caller.organization_id, created_at=datetime.now(UTC))
+        return await _write(session, caller, team, document)
+
+    return await once(session, caller.organization_id, request, work, status=201)
+
+
+@router.get("", summary="List teams")
+async def list_teams(caller: Caller, session: Session, place: Paging) -> Page[TeamView]:
+    mine = select(Team).where(Team.organization_id == caller.organization_id)
+    rows = list(await session.scalars(after(mine, Team.created_at, Team.id, place)))
+    items = await _views(session, rows[: place.limit])
+    last = items[-1] if len(rows) > place.limit else None
+    return Page(items=items, next_cursor=encode_cursor(last.created_at, last.id) if last else None)
+
+
+@router.get("/{team_id}", summary="Read a team")
+async def read_team(team_id: UUID, caller: Caller, session: Session) -> TeamView:
+    return (await _views(session, [await _mine(session, caller, team_id)]))[0]
+
+
+@router.put("/{team_id}", response_model=TeamView, summary="Replace a team, its members included")
+async def replace_team(
+    team_id: UUID, document: TeamDocument, caller: Caller, session: Session, request: Idempotency
+) -> Response:
+    """Replace a team. Ladders that run already stay on the limit they began with."""
+
+    async def work() -> TeamView:
+        return await _write(session, caller, await _mine(session, caller, team_id, lock=True), document)
+
+    return await once(session, caller.organization_id, request, work)
+
+
+@router.delete("/{team_id}", status_code=204, summary="Delete a team that has no unclosed tickets")
+async def delete_team(team_id: UUID, caller: Caller, session: Session) -> None:
+    async with session.begin():
+        team = await _mine(session, caller, team_id, lock=True)
+        used = await session.scalar(
+            select(TicketRow.number)
+            .where(
+                TicketRow.organization_id == caller.organization_id,
+                TicketRow.team_id == team_id,
+                TicketRow.status != Status.CLOSED,
+            )
+            .limit(1)
+        )
+        if used is not None:
+            raise Problem(
+                "still_in_use", f"Ticket #{used} is in this team's queue; assign its tickets elsewhere first."
+            )
+        await session.delete(team)
+
+
+async def _mine(session: AsyncSession, caller: Principal, team_id: UUID, *, lock: bool = False) -> Team:
+    team = await session.get(Team, team_id, with_for_update=lock or None)
+    if team is None or team.organization_id != caller.organization_id:
+        raise not_found("team")
+    return team
+
+
+async def _write(session: AsyncSession, caller: Principal, team: Team, document: TeamDocument) -> TeamView:
+    """Put the document into the row and its members into their order; the caller owns the transaction."""
+    await _check(session, caller, document)
+    for name, value in document.model_dump(exclude={"member_ids"}).items():
+        setattr(team, name, value)
+    session.add(team)
+    with unique_or("A team with this name exists already."):
+        await session.flush()
+    await session.execute(delete(TeamMember).where(TeamMember.team_id == team.id))
+    session.add_all(
+        TeamMember(team_id=team.id, member_id=member_id, position=position)
+        for position, member_id in enumerate(dict.fromkeys(document.member_ids), start=1)
+    )
+    await session.flush()
+    return (await _views(session, [team]))[0]
+
+
+async def _check(session: AsyncSession, caller: Principal, document: TeamDocument) -> None:
+    if document.supervisor_id:
+        await find_member(session, caller.organization_id, document.supervisor_id, "supervisor_id")
+    if document.escalation_ladder_id:
+        ladder = await session.get(EscalationLadderRow, document.escalation_ladder_id)
+        if ladder is None or ladder.organization_id != caller.organization_id:
+            raise Problem(
+                "invalid_reference",
+                "escalation_ladder_id names no ladder of this organization.",
+                at="escalation_ladder_id",
+            )
+    known = set(
+        await session.scalars(
+            select(Member.id).where(
+                Member.organization_id == caller.organization_id, Member.id.in_(document.member_ids)
+            )
+        )
+    )
+    unknown = [str(member_id) for member_id in document.member_ids if member_id not in known]
+    if unknown:
+        raise Problem(
+            "invalid_reference",
+            "member_ids names members this organization does not have.",
+            at="member_ids",
+            unknown=unknown,
+        )
+
+
+async def _views(session: AsyncSession, teams: Sequence[Team]) -> list[TeamView]:
+    members: dict[UUID, list[UUID]] = {team.id: [] for team in teams}
+    rows = await session.scalars(
+        select(TeamMember).where(TeamMember.team_id.in_(members)).order_by(TeamMember.position)
+    )
+    for row in rows:
+        members[row.team_id].append(row.member_id)
+    return [
+        TeamView(
+            id=team.id,
+            name=team.name,
+            assignment=team.assignment,
+            acknowledge_within=team.acknowledge_within,
+            escalation_ladder_id=team.escalation_ladder_id,
+            supervisor_id=team.supervisor_id,
+            member_ids=members[team.id],
+            created_at=team.created_at,
+        )
+        for team in teams
+    ]

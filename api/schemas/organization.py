@@ -1,0 +1,70 @@
+"""Organizations and API keys as clients send and see them."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from pydantic import ConfigDict, Field
+
+from api.schemas.fields import Document, Name, Span, View
+
+
+class CreateOrganization(Document):
+    """A new tenant; it gets a first API key."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Blue Airline"}]})
+
+    name: Name
+    auto_close_after: Span = timedelta(days=3)
+    reopen_window: Span = timedelta(days=30)
+
+
+class EditOrganization(Document):
+    """The settings to change; what is left out stays."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"auto_close_after": "P5D"}]})
+
+    name: Name | None = None
+    auto_close_after: Span | None = None
+    reopen_window: Span | None = None
+
+
+class OrganizationView(View):
+    """A tenant and its settings."""
+
+    id: UUID
+    name: str
+    auto_close_after: timedelta = Field(description="From resolved to closed.", examples=["P3D"])
+    reopen_window: timedelta = Field(
+        description="After closing, how long a customer's message reopens the same ticket.", examples=["P30D"]
+    )
+    created_at: datetime
+
+
+class CreateApiKey(Document):
+    """A name that says which program will use the key."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "chatbot"}]})
+
+    name: Name
+
+
+class ApiKeyView(View):
+    """A key as lists show it."""
+
+    id: UUID
+    name: str
+    hint: str = Field(examples=["baton_3kT9aQ"])
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+class NewApiKeyView(ApiKeyView):
+    """A key just made. ``key`` is shown this once and kept nowhere; it is null when the request is sent again."""
+
+    key: str | None = Field(examples=["baton_3kT9aQ…"])
+
+
+class NewOrganizationView(OrganizationView):
+    """A tenant just made, with its first API key."""
+
+    api_key: NewApiKeyView | None

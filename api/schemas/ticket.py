@@ -1,0 +1,208 @@
+"""Tickets as clients send and see them."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from pydantic import ConfigDict, Field
+
+from api.schemas.fields import Description, Document, Email, ExternalId, Name, Named, Reason, Tags, Title, View, named
+from db.tickets import RecordedTicket
+from domain.ids import workflow_id
+from domain.priority import Priority
+from domain.ticket import ChannelKind, Source, Status, Ticket, legal_targets
+from domain.timers import Timer, timers
+from settings import Settings
+
+
+class RequesterDocument(Document):
+    """The customer who asks; known by ``external_id`` next time."""
+
+    external_id: ExternalId | None = None
+    name: Name | None = None
+    email: Email | None = None
+
+
+class CreateTicket(Document):
+    """A new ticket, with a conversation of its own."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "title": "The invoice shows the wrong amount",
+                    "description": "Invoice 1093 shows 120 instead of 100.",
+                    "priority": "high",
+                    "tags": ["invoice"],
+                    "requester": {"external_id": "customer-77", "name": "A customer", "email": "a@example.com"},
+                }
+            ]
+        }
+    )
+
+    title: Title
+    description: Description = ""
+    priority: Priority = Priority.NORMAL
+    tags: Tags = Field(default_factory=list)
+    channel: ChannelKind = ChannelKind.API
+    source: Source = Source.API
+    team_id: UUID | None = None
+    assignee_id: UUID | None = None
+    requester: RequesterDocument = Field(default_factory=RequesterDocument)
+
+
+class EditTicket(Document):
+    """The fields to change; a field left out stays."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"priority": "urgent", "tags": ["refund", "vip"]}]})
+
+    title: Title | None = None
+    priority: Priority | None = None
+    tags: Tags | None = None
+
+
+class ChangeStatusDocument(Document):
+    """Where the ticket should go; the lifecycle's table says what is legal."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"to": "waiting", "reason": "Asked for the order number."}]}
+    )
+
+    to: Status
+    reason: Reason | None = None
+    tell_customer: bool = Field(default=True, description="When resolving: send the confirmation.")
+
+
+class AssignDocument(Document):
+    """Who should have it; a field left out stays, ``null`` empties it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"assignee_id": "0b6a2f2e-8f6f-4d2a-9a39-5d7f0c1f4b11"}, {"team_id": None}]}
+    )
+
+    team_id: UUID | None = None
+    assignee_id: UUID | None = None
+    reason: Reason | None = None
+
+
+class EscalateDocument(Document):
+    """Why it needs more attention; the priority rises to ``priority``, else by one."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "The customer threatens to leave."}]})
+
+    reason: Reason
+    priority: Priority | None = None
+
+
+class TimerView(View):
+    """Something that will happen by itself."""
+
+    kind: str = Field(examples=["reminder"])
+    due_at: datetime
+    summary: str = Field(examples=["Remind the customer (1 of 2)"])
+
+    @classmethod
+    def of(cls, timer: Timer) -> "TimerView":
+        """The view of a domain timer."""
+        return cls(kind=timer.kind, due_at=timer.due_at, summary=timer.summary)
+
+
+class RequesterView(View):
+    """The customer who asks."""
+
+    id: UUID
+    external_id: str | None
+    name: str | None
+    email: str | None
+
+
+class TicketView(View):
+    """A ticket. ``version`` is also its ``ETag``: send it as ``If-Match`` to change only what you have seen."""
+
+    id: UUID
+    number: int
+    title: str
+    description: str
+    status: Status
+    legal_statuses: list[str] = Field(description="Where it can go from here.", examples=[["in_progress", "waiting"]])
+    priority: Priority
+    tags: list[str]
+    source: Source
+    channel: ChannelKind
+    requester: RequesterView
+    conversation_id: UUID
+    follow_up_of: UUID | None = Field(description="The closed ticket this one goes on from.")
+    team: Named | None
+    assignee: Named | None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    status_since: datetime
+    unanswered_since: datetime | None = Field(description="The oldest customer message no human has answered.")
+    resolved_at: datetime | None
+    closed_at: datetime | None
+    reopen_until: datetime | None = Field(description="Until when a customer's message reopens the closed ticket.")
+    reopened: int = Field(description="How many times.")
+    escalated: int = Field(description="How many times.")
+    timers: list[TimerView] = Field(description="What will happen by itself, the next first.")
+    temporal_ui_url: str = Field(description="The ticket's workflow in the Temporal UI.")
+
+    @classmethod
+    def of(cls, recorded: RecordedTicket, settings: Settings) -> "TicketView":
+        """The view of a ticket."""
+        ticket = recorded.ticket
+        own = {name: getattr(ticket, name) for name in cls.model_fields.keys() & Ticket.model_fields.keys()}
+        return cls(
+            **own,
+            description=recorded.description,
+            legal_statuses=legal_targets(ticket.status),
+            requester=RequesterView.model_validate(recorded.requester),
+            team=named(ticket.team_id, ticket.team_name),
+            assignee=named(ticket.assignee_id, ticket.assignee_name),
+            timers=[TimerView.of(timer) for timer in timers(ticket)],
+            temporal_ui_url=ui_url(settings, ticket.id),
+        )
+
+
+class TimersView(View):
+    """What the ticket's workflow waits for at this moment, asked of the workflow itself."""
+
+    ticket_id: UUID
+    version: int
+    status: Status
+    timers: list[TimerView]
+
+
+class AcceptedView(View):
+    """A command that was handed on without waiting; its outcome will be in the ticket's events under this id."""
+
+    ticket_id: UUID
+    request_id: str
+    status: Literal["accepted"] = "accepted"
+
+
+class ActorView(View):
+    """Who did it, with the name they had then."""
+
+    kind: str = Field(examples=["member"])
+    id: UUID | None
+    name: str | None
+
+
+class EventView(View):
+    """One line of a ticket's story: who, what, when and why."""
+
+    version: int
+    kind: str = Field(examples=["status_changed"])
+    at: datetime
+    actor: ActorView
+    reason: str | None
+    changes: dict[str, object] = Field(examples=[{"status": {"before": "open", "after": "in_progress"}}])
+    about: dict[str, object]
+    request_id: str | None
+
+
+def ui_url(settings: Settings, ticket_id: UUID) -> str:
+    """Where the Temporal UI shows a ticket's runs."""
+    base = settings.temporal_ui_url.rstrip("/")
+    return f"{base}/namespaces/{settings.temporal_namespace}/workflows/{workflow_id(ticket_id)}"

@@ -1,0 +1,197 @@
+"""The way to a ticket's workflow and back: commands, facts, live state, and every way Temporal can fail."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from temporalio.client import (
+    Client,
+    RPCError,
+    WithStartWorkflowOperation,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCStatusCode
+
+from api.problems import STATUS_OF, Problem
+from domain.commands import (
+    AgentReplied,
+    Assign,
+    ChangeStatus,
+    Command,
+    CustomerReplied,
+    Edit,
+    Escalate,
+    NoteAdded,
+    PolicyChanged,
+)
+from domain.ids import workflow_id
+from domain.ticket import Ticket
+from settings import Settings
+from workflows.attributes import attributes_of
+from workflows.messages import Created, LiveTicket, Outcome, StartTicket, Submitted
+from workflows.ticket import TicketWorkflow
+
+_UPDATES: dict[type, Any] = {
+    ChangeStatus: TicketWorkflow.change_status,
+    Assign: TicketWorkflow.assign,
+    Edit: TicketWorkflow.edit,
+    Escalate: TicketWorkflow.escalate,
+}
+_SIGNALS: dict[type, Any] = {
+    CustomerReplied: TicketWorkflow.customer_replied,
+    AgentReplied: TicketWorkflow.agent_replied,
+    NoteAdded: TicketWorkflow.note_added,
+    PolicyChanged: TicketWorkflow.policy_changed,
+}
+
+Fact = CustomerReplied | AgentReplied | NoteAdded | PolicyChanged
+
+_AWAY = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.RESOURCE_EXHAUSTED, RPCStatusCode.ABORTED, RPCStatusCode.INTERNAL}
+_SAME_KEY = "Send the request again with the same Idempotency-Key: it takes effect once."
+
+
+class RunEnded(Exception):
+    """The ticket's workflow does not run: it is closed, or it is missing."""
+
+
+@dataclass(frozen=True)
+class TicketGateway:
+    """Talks to ticket workflows; raises ``Problem`` for what a client should know, ``RunEnded`` for what it should not.
+
+    Every call may be repeated with the same request id.
+    """
+
+    client: Client
+    settings: Settings
+
+    async def start(self, ticket: Ticket, created: Created) -> None:
+        """Start a new ticket's workflow; nothing happens if it has been started before."""
+        async with self._answers():
+            try:
+                await self.client.start_workflow(
+                    TicketWorkflow.run,
+                    StartTicket(
+                        ticket_id=ticket.id, ticket=ticket, created=created, history_limit=self.settings.history_limit
+                    ),
+                    id=workflow_id(ticket.id),
+                    task_queue=self.settings.temporal_task_queue,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    search_attributes=attributes_of(ticket),
+                    static_summary=summary(ticket),
+                    rpc_timeout=self._timeout,
+                )
+            except WorkflowAlreadyStartedError:
+                return
+
+    async def command(self, ticket_id: UUID, command: Command) -> Outcome:
+        """Have the workflow act on a command, and return what it made of it."""
+        handle = self._handle(ticket_id)
+        async with self._answers():
+            outcome: Outcome = await handle.execute_update(
+                _UPDATES[type(command)], command, id=command.request_id, rpc_timeout=self._timeout
+            )
+        return outcome
+
+    async def reopen(self, ticket: Ticket, command: ChangeStatus) -> Outcome:
+        """The same for a closed ticket: its next run starts with the command."""
+        async with self._answers():
+            outcome: Outcome = await self.client.execute_update_with_start_workflow(
+                _UPDATES[ChangeStatus],
+                command,
+                id=command.request_id,
+                start_workflow_operation=WithStartWorkflowOperation(
+                    TicketWorkflow.run, self._next_run(ticket.id), **self._next_run_options(ticket)
+                ),
+                rpc_timeout=self._timeout,
+            )
+        return outcome
+
+    async def submit(self, ticket: Ticket, command: Command, *, start: bool) -> None:
+        """Hand a command on without waiting; with ``start`` a closed ticket's next run begins with it."""
+        await self._signal(ticket, TicketWorkflow.submit, Submitted(command=command), start=start)
+
+    async def tell(self, ticket: Ticket, fact: Fact, *, start: bool = False) -> None:
+        """Tell the workflow a fact; with ``start`` a closed ticket's next run begins with it."""
+        await self._signal(ticket, _SIGNALS[type(fact)], fact, start=start)
+
+    async def live(self, ticket_id: UUID) -> LiveTicket:
+        """What the workflow holds at this moment, also after it has ended, while its history is kept."""
+        async with self._answers():
+            live: LiveTicket = await self._handle(ticket_id).query(TicketWorkflow.live, rpc_timeout=self._timeout)
+        return live
+
+    async def _signal(self, ticket: Ticket, signal: Any, argument: Any, *, start: bool) -> None:
+        async with self._answers():
+            if start:
+                await self.client.start_workflow(
+                    TicketWorkflow.run,
+                    self._next_run(ticket.id),
+                    **self._next_run_options(ticket),
+                    start_signal=signal.__name__,
+                    start_signal_args=[argument],
+                    rpc_timeout=self._timeout,
+                )
+            else:
+                await self._handle(ticket.id).signal(signal, argument, rpc_timeout=self._timeout)
+
+    def _next_run(self, ticket_id: UUID) -> StartTicket:
+        return StartTicket(ticket_id=ticket_id, history_limit=self.settings.history_limit)
+
+    def _next_run_options(self, ticket: Ticket) -> dict[str, Any]:
+        return {
+            "id": workflow_id(ticket.id),
+            "task_queue": self.settings.temporal_task_queue,
+            "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING,
+            "search_attributes": attributes_of(ticket),
+            "static_summary": summary(ticket),
+        }
+
+    def _handle(self, ticket_id: UUID) -> WorkflowHandle[TicketWorkflow, Ticket]:
+        return self.client.get_workflow_handle_for(TicketWorkflow.run, workflow_id(ticket_id))
+
+    @property
+    def _timeout(self) -> timedelta:
+        return self.settings.command_timeout
+
+    @asynccontextmanager
+    async def _answers(self) -> AsyncIterator[None]:
+        """Turn what Temporal raises into what a client can act on; bounds every call's time."""
+        try:
+            async with asyncio.timeout(self._timeout.total_seconds() + 0.5):
+                yield
+        except WorkflowUpdateFailedError as error:
+            cause = error.cause
+            if isinstance(cause, ApplicationError) and cause.type in STATUS_OF:
+                context = cause.details[0] if cause.details else {}
+                raise Problem(cause.type, cause.message, **context) from None
+            if isinstance(cause, ApplicationError) and cause.type == "AcceptedUpdateCompletedWorkflow":
+                raise RunEnded from None
+            raise
+        except (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError):
+            raise _unknown() from None
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                raise RunEnded from None
+            if error.status in (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED):
+                raise _unknown() from None
+            if error.status in _AWAY:
+                raise Problem("temporal_unavailable", f"Temporal does not answer. {_SAME_KEY}") from None
+            raise
+
+
+def summary(ticket: Ticket) -> str:
+    """What the Temporal UI's list shows of a run; Temporal allows 400 bytes."""
+    return ticket.label.encode()[:400].decode(errors="ignore")
+
+
+def _unknown() -> Problem:
+    return Problem("outcome_unknown", f"Temporal did not answer in time; the command may or may not hold. {_SAME_KEY}")

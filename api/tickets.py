@@ -1,0 +1,295 @@
+"""What the API does with tickets: create, command, tell, and answer only once the read model shows it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.dependencies import Principal, Services, find_member, find_team
+from api.idempotency import RequestId, check_fingerprint
+from api.problems import Problem, not_found
+from api.read_model import Watch
+from api.schemas.ticket import CreateTicket, RequesterDocument
+from api.ticket_gateway import RunEnded, TicketGateway
+from db.models import Conversation, IdempotentRequest, Organization, Requester
+from db.tickets import KeptAnswer, RecordedTicket, find_ticket, find_with_answer
+from domain.commands import ChangeStatus, Command
+from domain.events import Actor, ActorKind, EventKind
+from domain.ids import conversation_id, requester_id, ticket_id, workflow_id
+from domain.lifecycle import closed
+from domain.ticket import TRANSITIONS, Status, Ticket
+from workflows.messages import Created, Outcome
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A ticket to answer with. ``pending``: the read model does not show it yet. ``replayed``: an earlier answer."""
+
+    recorded: RecordedTicket
+    pending: bool = False
+    replayed: bool = False
+
+
+@dataclass(frozen=True)
+class Tickets:
+    """Acts for one caller; nothing of another organization can be reached."""
+
+    services: Services
+    session: AsyncSession
+    caller: Principal
+
+    @property
+    def gateway(self) -> TicketGateway:
+        """The way to the workflows."""
+        return TicketGateway(self.services.temporal, self.services.settings)
+
+    async def find(self, wanted_id: UUID) -> RecordedTicket:
+        """The ticket as recorded, or ``not_found``."""
+        found = await find_ticket(self.session, self.caller.organization_id, wanted_id)
+        await self.session.commit()
+        if found is None:
+            raise not_found("ticket")
+        return found
+
+    async def create(self, document: CreateTicket, request: RequestId) -> Answer:
+        """Create a ticket once for the request; the same request gets the same ticket."""
+        new_id = ticket_id(self.caller.organization_id, request.key)
+        with self.services.read_model.watch(new_id) as watch:
+            known = await self._known(new_id, request)
+            if known is not None:
+                return known
+            ticket, requester = await self._reserve(new_id, document, request)
+            created = Created(
+                actor=self.caller.actor,
+                request_id=request.key,
+                fingerprint=request.fingerprint,
+                description=document.description,
+            )
+            return await self.start(watch, ticket, requester, created)
+
+    async def start(self, watch: Watch, ticket: Ticket, requester: Requester, created: Created) -> Answer:
+        """Start a reserved ticket's workflow and wait until it can be read."""
+        await self.gateway.start(ticket, created)
+        fallback = RecordedTicket(ticket.model_copy(update={"version": 1}), created.description, requester)
+        return await self._shown(watch, fallback, created.request_id)
+
+    async def command(self, wanted_id: UUID, command: Command, request: RequestId) -> Answer:
+        """Have the ticket obey, once for the request; an earlier answer is given again."""
+        with self.services.read_model.watch(wanted_id) as watch:
+            recorded, kept = await self._with_answer(wanted_id, request)
+            if kept is not None:
+                return replayed(recorded, kept, request)
+            outcome = await self._obey(recorded, command)
+            check_fingerprint(outcome.fingerprint, request)
+            fallback = replace(recorded, ticket=outcome.ticket)
+            return await self._shown(watch, fallback, request.key)
+
+    async def submit(self, wanted_id: UUID, command: Command, request: RequestId) -> None:
+        """Hand a command on and do not wait for its outcome, which the ticket's events will tell."""
+        recorded, kept = await self._with_answer(wanted_id, request)
+        if kept is not None:
+            check_fingerprint(kept.fingerprint, request)
+            return
+        await self.deliver(
+            recorded, lambda ticket, start: self.gateway.submit(ticket, command, start=start), _reopens(command)
+        )
+
+    async def deliver(
+        self, recorded: RecordedTicket, send: Callable[[Ticket, bool], Awaitable[None]], reopening: bool
+    ) -> None:
+        """Send a signal to the ticket's run; where it is closed, to its next run if ``reopening``, else refuse."""
+        ticket = recorded.ticket
+        for _ in range(3):
+            if ticket.status is Status.CLOSED and not reopening:
+                raise closed(ticket)
+            try:
+                await send(ticket, ticket.status is Status.CLOSED)
+            except RunEnded:
+                ticket = await self._as_it_ended(ticket)
+            else:
+                return
+        raise _missing(ticket)
+
+    async def shown(self, watch: Watch, recorded: RecordedTicket, request_id: str) -> Answer:
+        """Wait until what a delivered signal made of the ticket can be read."""
+        return await self._shown(watch, recorded, request_id, wait_for_event=True)
+
+    async def knows(self, wanted_id: UUID, request_id: str) -> bool:
+        """Whether the ticket's story has an event of the request already."""
+        found = await find_with_answer(self.session, self.caller.organization_id, wanted_id, request_id)
+        await self.session.commit()
+        return found is not None and found[1] is not None
+
+    async def _obey(self, recorded: RecordedTicket, command: Command) -> Outcome:
+        ticket = recorded.ticket
+        for _ in range(3):
+            try:
+                if ticket.status is not Status.CLOSED:
+                    return await self.gateway.command(ticket.id, command)
+                if _reopens(command):
+                    assert isinstance(command, ChangeStatus)
+                    return await self.gateway.reopen(ticket, command)
+            except RunEnded:
+                ticket = await self._as_it_ended(ticket)
+            else:
+                raise closed(ticket)
+        raise _missing(ticket)
+
+    async def _as_it_ended(self, ticket: Ticket) -> Ticket:
+        """The ticket read again after its run was found ended: a run that ends has recorded that it is closed."""
+        again = (await self.find(ticket.id)).ticket
+        if again.status is not Status.CLOSED:
+            raise _missing(ticket)
+        return again
+
+    async def _known(self, wanted_id: UUID, request: RequestId) -> Answer | None:
+        found = await find_with_answer(self.session, self.caller.organization_id, wanted_id, request.key)
+        await self.session.commit()
+        if found is None or found[1] is None:
+            return None
+        return replayed(found[0], found[1], request)
+
+    async def _with_answer(self, wanted_id: UUID, request: RequestId) -> tuple[RecordedTicket, KeptAnswer | None]:
+        found = await find_with_answer(self.session, self.caller.organization_id, wanted_id, request.key)
+        await self.session.commit()  # returns the connection while Temporal works
+        if found is None:
+            raise not_found("ticket")
+        return found
+
+    async def _shown(
+        self, watch: Watch, fallback: RecordedTicket, request_id: str, *, wait_for_event: bool = False
+    ) -> Answer:
+        """What the read model has once it shows the request's effect; ``fallback``, marked, if that takes too long."""
+        organization_id, wanted = self.caller.organization_id, fallback.ticket
+
+        async def look() -> RecordedTicket | None:
+            async with self.services.sessions() as session:
+                found = await find_with_answer(session, organization_id, wanted.id, request_id)
+            if found is None:
+                return None
+            recorded, kept = found
+            if kept is not None and kept.ticket is not None:
+                return replace(recorded, ticket=kept.ticket)
+            # Without an answer of its own: a fact, or a command that asked for what already was.
+            enough = kept is not None if wait_for_event else recorded.ticket.version >= wanted.version
+            return recorded if enough else None
+
+        seconds = self.services.settings.read_model_wait.total_seconds()
+        recorded = await watch.until(look, seconds, at_least=1 if wait_for_event else wanted.version)
+        return Answer(recorded) if recorded else Answer(fallback, pending=True)
+
+    async def _reserve(self, new_id: UUID, document: CreateTicket, request: RequestId) -> tuple[Ticket, Requester]:
+        """Take a number and make requester and conversation, in one transaction; safe to repeat for the request."""
+        async with self.session.begin():
+            team = await find_team(self.session, self.caller, document.team_id)
+            assignee = document.assignee_id and await find_member(
+                self.session, self.caller.organization_id, document.assignee_id, "assignee_id"
+            )
+            requester = await self._requester(document.requester, new_id)
+            number, at = await self.reserve_number(request)
+            await self.session.execute(
+                insert(Conversation)
+                .values(
+                    id=conversation_id(new_id),
+                    organization_id=self.caller.organization_id,
+                    channel=document.channel,
+                    requester_id=requester.id,
+                )
+                .on_conflict_do_nothing()
+            )
+        ticket = Ticket(
+            id=new_id,
+            organization_id=self.caller.organization_id,
+            number=number,
+            title=document.title,
+            priority=document.priority,
+            tags=tuple(document.tags),
+            source=document.source,
+            channel=document.channel,
+            requester_id=requester.id,
+            conversation_id=conversation_id(new_id),
+            team_id=team.id if team else None,
+            team_name=team.name if team else None,
+            assignee_id=assignee.id if assignee else None,
+            assignee_name=assignee.name if assignee else None,
+            assigned_at=at if assignee else None,
+            assignment_episode=1 if assignee else 0,
+            created_at=at,
+            updated_at=at,
+            status_since=at,
+        )
+        return ticket, requester
+
+    async def reserve_number(self, request: RequestId) -> tuple[int, datetime]:
+        """The request's ticket number and moment of creation: the same ones however often it is asked.
+
+        The caller owns the transaction.
+        """
+        organization_id = self.caller.organization_id
+        kept = insert(IdempotentRequest).values(
+            organization_id=organization_id, key=request.key, fingerprint=request.fingerprint, status=201, answer={}
+        )
+        fresh = await self.session.scalar(kept.on_conflict_do_nothing().returning(IdempotentRequest.key))
+        mine = (IdempotentRequest.organization_id == organization_id, IdempotentRequest.key == request.key)
+        if fresh is None:
+            row = (await self.session.scalars(select(IdempotentRequest).where(*mine))).one()
+            check_fingerprint(row.fingerprint, request)
+            return row.answer["number"], datetime.fromisoformat(row.answer["created_at"])
+        number = await self.session.scalar(
+            update(Organization)
+            .where(Organization.id == organization_id)
+            .values(next_ticket_number=Organization.next_ticket_number + 1)
+            .returning(Organization.next_ticket_number - 1)
+        )
+        assert number is not None
+        at = datetime.now(UTC)
+        await self.session.execute(
+            update(IdempotentRequest).where(*mine).values(answer={"number": number, "created_at": at.isoformat()})
+        )
+        return number, at
+
+    async def _requester(self, document: RequesterDocument, new_id: UUID) -> Requester:
+        """The requester known by its external id, with what is newly known of them; else one for this ticket alone."""
+        external_id = document.external_id
+        known_as = requester_id(self.caller.organization_id, external_id or f"ticket:{new_id}")
+        values = {"name": document.name, "email": document.email}
+        statement = insert(Requester).values(
+            id=known_as, organization_id=self.caller.organization_id, external_id=external_id, **values
+        )
+        known: dict[str, object] = {**values, "external_id": external_id}
+        # Something has to be set for the row to be returned.
+        news = {name: value for name, value in known.items() if value is not None} or {
+            "organization_id": self.caller.organization_id
+        }
+        statement = statement.on_conflict_do_update(index_elements=["id"], set_=news)
+        return (await self.session.scalars(statement.returning(Requester))).one()
+
+
+def replayed(recorded: RecordedTicket, kept: KeptAnswer, request: RequestId) -> Answer:
+    """The earlier answer to the same request; a refusal is given again too."""
+    check_fingerprint(kept.fingerprint, request)
+    if kept.kind == EventKind.COMMAND_REFUSED:
+        raise Problem(str(kept.about["code"]), kept.reason or "The command was refused.")
+    return Answer(replace(recorded, ticket=kept.ticket or recorded.ticket), replayed=True)
+
+
+def customer(requester: Requester) -> Actor:
+    """The requester as the actor of their own messages."""
+    return Actor(kind=ActorKind.CUSTOMER, id=requester.id, name=requester.name)
+
+
+def _reopens(command: Command) -> bool:
+    return isinstance(command, ChangeStatus) and command.to in TRANSITIONS[Status.CLOSED]
+
+
+def _missing(ticket: Ticket) -> Problem:
+    return Problem(
+        "ticket_workflow_missing",
+        f"Ticket #{ticket.number} is {ticket.status}, but its workflow does not run. Nothing was changed; "
+        "tell whoever operates Baton.",
+        workflow_id=workflow_id(ticket.id),
+    )

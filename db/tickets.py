@@ -1,0 +1,131 @@
+"""Reading tickets: one, one with what a request made of it, and lists."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Select, and_, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
+
+from db.models import Requester, TicketEventRow, TicketRow
+from domain.ticket import Ticket
+
+
+@dataclass(frozen=True)
+class RecordedTicket:
+    """A ticket as the read model has it, with what its workflow does not carry."""
+
+    ticket: Ticket
+    description: str
+    requester: Requester
+
+
+@dataclass(frozen=True)
+class KeptAnswer:
+    """What a request made of a ticket when it came first; ``ticket`` is the state it was answered with."""
+
+    kind: str
+    fingerprint: str | None
+    reason: str | None
+    about: dict[str, Any]
+    ticket: Ticket | None
+
+
+async def find_ticket(session: AsyncSession, organization_id: UUID, ticket_id: UUID) -> RecordedTicket | None:
+    """The organization's ticket; ``None`` also for another organization's."""
+    row = (await session.execute(_recorded().where(*_is(organization_id, ticket_id)))).one_or_none()
+    return _read(row) if row else None
+
+
+async def find_with_answer(
+    session: AsyncSession, organization_id: UUID, ticket_id: UUID, request_id: str
+) -> tuple[RecordedTicket, KeptAnswer | None] | None:
+    """The ticket, and what the request has made of it if it is known already; ``None`` without such a ticket."""
+    event = TicketEventRow
+    statement = (
+        _recorded()
+        .add_columns(event.kind, event.fingerprint, event.reason, event.about, event.answer)
+        .outerjoin(event, and_(event.ticket_id == TicketRow.id, event.request_id == request_id))
+        .where(*_is(organization_id, ticket_id))
+    )
+    row = (await session.execute(statement)).one_or_none()
+    if row is None:
+        return None
+    answer = None
+    if row.kind is not None:
+        state = Ticket.model_validate(row.answer) if row.answer else None
+        answer = KeptAnswer(row.kind, row.fingerprint, row.reason, row.about, state)
+    return _read(row), answer
+
+
+class TicketOrder(StrEnum):
+    """What a list of tickets is sorted by, always the newest first."""
+
+    CREATED = "created_at"
+    UPDATED = "updated_at"
+
+    @property
+    def column(self) -> InstrumentedAttribute[Any]:
+        """The column of this order."""
+        return TicketRow.created_at if self is TicketOrder.CREATED else TicketRow.updated_at
+
+
+@dataclass(frozen=True)
+class TicketFilter:
+    """Which tickets a list shows: all that are given hold, each by any of its values."""
+
+    statuses: Sequence[str] = ()
+    priorities: Sequence[str] = ()
+    channels: Sequence[str] = ()
+    team_ids: Sequence[UUID] = ()
+    assignee_ids: Sequence[UUID] = ()
+    unassigned: bool | None = None
+    tags: Sequence[str] = field(default=())
+    """A ticket must have all of these."""
+    text: str | None = None
+    """Words in title and description, as ``websearch_to_tsquery`` reads them."""
+
+
+def list_tickets(organization_id: UUID, wanted: TicketFilter) -> Select[Any]:
+    """The statement for a list, without order and limit; rows are read by ``read_listed``."""
+    statement = _recorded().where(TicketRow.organization_id == organization_id)
+    columns: list[tuple[InstrumentedAttribute[Any], Sequence[Any]]] = [
+        (TicketRow.status, wanted.statuses),
+        (TicketRow.priority, wanted.priorities),
+        (TicketRow.channel, wanted.channels),
+        (TicketRow.team_id, wanted.team_ids),
+        (TicketRow.assignee_id, wanted.assignee_ids),
+    ]
+    for column, values in columns:
+        if values:
+            statement = statement.where(column == values[0] if len(values) == 1 else column.in_(values))
+    if wanted.unassigned is not None:
+        empty = TicketRow.assignee_id.is_(None)
+        statement = statement.where(empty if wanted.unassigned else ~empty)
+    if wanted.tags:
+        statement = statement.where(TicketRow.tags.contains(list(wanted.tags)))
+    if wanted.text:
+        statement = statement.where(TicketRow.search.op("@@")(func.websearch_to_tsquery("simple", wanted.text)))
+    return statement
+
+
+def read_listed(rows: Sequence[Row[Any]]) -> list[RecordedTicket]:
+    """The tickets of a list's rows."""
+    return [_read(row) for row in rows]
+
+
+def _recorded() -> Select[Any]:
+    return select(TicketRow.state, TicketRow.description, Requester).join(
+        Requester, Requester.id == TicketRow.requester_id
+    )
+
+
+def _is(organization_id: UUID, ticket_id: UUID) -> tuple[Any, Any]:
+    return TicketRow.id == ticket_id, TicketRow.organization_id == organization_id
+
+
+def _read(row: Row[Any]) -> RecordedTicket:
+    return RecordedTicket(Ticket.model_validate(row.state), row.description, row.Requester)
