@@ -4,6 +4,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from domain.commands import Remembered
 from domain.events import TicketEvent
 from domain.ladders import Frozen, Successor
 from domain.terms import Terms
@@ -34,9 +35,17 @@ class Recorded(Frozen):
 
 
 class LoadTicket(Frozen):
-    """Read a closed ticket's state, to begin a new run with."""
+    """Read a closed ticket's state, to begin a new run with, and its latest ``requests`` requests."""
 
     ticket_id: UUID
+    requests: int
+
+
+class LoadedTicket(Frozen):
+    """What a new run begins with; ``remembered`` is by request id, the oldest first."""
+
+    ticket: Ticket
+    remembered: dict[str, Remembered]
 
 
 class ChooseAssignee(Frozen):

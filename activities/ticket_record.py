@@ -8,12 +8,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.signatures import LOAD_TICKET, RECORD_TICKET, LoadTicket, Recorded, TicketBatch
+from activities.signatures import LOAD_TICKET, RECORD_TICKET, LoadedTicket, LoadTicket, Recorded, TicketBatch
 from db.channels import TICKETS, ticket_payload
 from db.engine import Sessions
 from db.models import Message, TicketEventRow, TicketRow
 from db.notices import insert_notifications
 from db.terms import find_terms
+from domain.commands import Remembered
 from domain.events import CustomerMessage
 from domain.ids import message_id
 from domain.terms import adopt, wanted
@@ -51,25 +52,41 @@ class TicketRecord:
         return Recorded(terms=terms)
 
     @activity.defn(name=LOAD_TICKET)
-    async def load(self, request: LoadTicket) -> Ticket:
+    async def load(self, request: LoadTicket) -> LoadedTicket:
         """Read the state a closed ticket's last run left; that run recorded everything before it ended."""
+        event = TicketEventRow
+        latest = (
+            select(event.request_id, event.version, event.fingerprint)
+            .where(event.ticket_id == request.ticket_id, event.request_id.is_not(None))
+            .order_by(event.version.desc())
+            .limit(request.requests)
+        )
         async with self._sessions() as session:
             state = await session.scalar(select(TicketRow.state).where(TicketRow.id == request.ticket_id))
+            requests = (await session.execute(latest)).all()
         if state is None:
             raise ApplicationError(
                 f"The read model has no ticket {request.ticket_id}.", type="ticket_not_found", non_retryable=True
             )
-        return Ticket.model_validate(state)
+        return LoadedTicket(
+            ticket=Ticket.model_validate(state),
+            remembered={
+                row.request_id: Remembered(version=row.version, fingerprint=row.fingerprint or "")
+                for row in reversed(requests)
+            },
+        )
 
 
 async def _insert_events(session: AsyncSession, batch: TicketBatch, ticket: Ticket) -> set[int]:
     """Insert the events that are not there yet and return their versions."""
     final = ticket.model_dump(mode="json")
+    taken = await _taken_requests(session, batch)
     rows = []
     for event in batch.events:
+        request_id = event.request_id if event.request_id not in taken else None
         answer = None
-        if event.request_id and event.fingerprint:
-            earlier = batch.answers.get(event.request_id)
+        if request_id and event.fingerprint:
+            earlier = batch.answers.get(request_id)
             answer = earlier.model_dump(mode="json") if earlier else final
         rows.append(
             {
@@ -84,7 +101,7 @@ async def _insert_events(session: AsyncSession, batch: TicketBatch, ticket: Tick
                 "reason": event.reason,
                 "changes": {name: change.model_dump() for name, change in event.changes.items()},
                 "about": event.about,
-                "request_id": event.request_id,
+                "request_id": request_id,
                 "fingerprint": event.fingerprint,
                 "answer": answer,
             }
@@ -96,6 +113,23 @@ async def _insert_events(session: AsyncSession, batch: TicketBatch, ticket: Tick
         .returning(TicketEventRow.version)
     )
     return set(await session.scalars(statement))
+
+
+async def _taken_requests(session: AsyncSession, batch: TicketBatch) -> set[str]:
+    """Requests that name an event of another version already.
+
+    A run remembers so many requests that this does not happen in practice. If it does, the second
+    event goes without the name, for a batch that can never be written would stop the ticket.
+    """
+    versions = {event.request_id: event.version for event in batch.events if event.request_id}
+    if not versions:
+        return set()
+    known = await session.execute(
+        select(TicketEventRow.request_id, TicketEventRow.version).where(
+            TicketEventRow.ticket_id == batch.ticket.id, TicketEventRow.request_id.in_(versions)
+        )
+    )
+    return {row.request_id for row in known if row.request_id and row.version != versions[row.request_id]}
 
 
 async def _write_row(session: AsyncSession, ticket: Ticket, description: str | None) -> None:

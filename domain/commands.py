@@ -64,6 +64,13 @@ class Escalate(Request):
     priority: Priority | None = None
 
 
+class Remembered(Frozen):
+    """A request that was acted on: the version it led to and what it asked for."""
+
+    version: int
+    fingerprint: str
+
+
 Command = Annotated[ChangeStatus | Assign | Edit | Escalate, Field(discriminator="kind")]
 
 

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from domain.commands import Command
+from domain.commands import Command, Remembered
 from domain.events import Actor, TicketEvent
 from domain.ladders import Frozen
 from domain.ticket import Ticket
@@ -25,13 +25,6 @@ class Entry(Frozen):
 
     events: tuple[TicketEvent, ...]
     after: Ticket
-
-
-class Remembered(Frozen):
-    """A request that was acted on: the version it led to and what it asked for."""
-
-    version: int
-    fingerprint: str
 
 
 class StartTicket(Frozen):

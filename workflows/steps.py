@@ -11,6 +11,7 @@ with workflow.unsafe.imports_passed_through():
         LOAD_TICKET,
         RECORD_TICKET,
         ChooseAssignee,
+        LoadedTicket,
         LoadTicket,
         Recorded,
         TicketBatch,
@@ -39,17 +40,17 @@ async def record(batch: TicketBatch) -> Recorded:
     return recorded
 
 
-async def load(request: LoadTicket) -> Ticket:
-    """Read the state a closed ticket was left in."""
-    ticket: Ticket = await workflow.execute_activity(
+async def load(request: LoadTicket) -> LoadedTicket:
+    """Read what a closed ticket left behind."""
+    loaded: LoadedTicket = await workflow.execute_activity(
         LOAD_TICKET,
         request,
-        result_type=Ticket,
+        result_type=LoadedTicket,
         start_to_close_timeout=_ATTEMPT,
         retry_policy=_FOREVER,
         summary="Read the closed ticket",
     )
-    return ticket
+    return loaded
 
 
 async def choose_assignee(ticket: Ticket, successor: Successor) -> Choice:

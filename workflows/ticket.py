@@ -4,7 +4,7 @@ import asyncio
 from typing import NoReturn
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.signatures import LoadTicket
@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
         Escalate,
         NoteAdded,
         PolicyChanged,
+        Remembered,
     )
     from domain.errors import DomainError, IdempotencyKeyReused
     from domain.story import Story
@@ -28,7 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows import steps
     from workflows.attributes import changed_attributes
     from workflows.details import details
-    from workflows.messages import LiveTicket, Outcome, Remembered, StartTicket, Submitted
+    from workflows.messages import LiveTicket, Outcome, StartTicket, Submitted
     from workflows.outbox import Outbox
 
 REMEMBERED_REQUESTS = 256
@@ -50,6 +51,7 @@ class TicketWorkflow:
     def __init__(self, start: StartTicket) -> None:
         self._id = start.ticket_id
         self._state = start.ticket
+        self._missing = False
         self._history_limit = start.history_limit
         self._remembered = dict(start.remembered)
         self._outbox = Outbox(start.outbox, start.description)
@@ -69,7 +71,7 @@ class TicketWorkflow:
     @workflow.run
     async def run(self, _: StartTicket) -> Ticket:
         if self._state is None:
-            self._state = await steps.load(LoadTicket(ticket_id=self._id))
+            await self._load()
         while True:
             # First, so that a steady stream of commands cannot keep a run from ending.
             if self._is_long() and self._ticket.status is not Status.CLOSED:
@@ -166,10 +168,22 @@ class TicketWorkflow:
         assert self._state is not None
         return self._state
 
+    async def _load(self) -> None:
+        """Begin with what the ticket's last run left; where there was none, tell all who wait, and fail."""
+        try:
+            loaded = await steps.load(LoadTicket(ticket_id=self._id, requests=REMEMBERED_REQUESTS))
+        except ActivityError:
+            self._missing = True
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            raise
+        self._state, self._remembered = loaded.ticket, dict(loaded.remembered)
+
     async def _loaded(self) -> None:
         """Wait until a reopened ticket's state has been read; nothing may be decided before."""
         if self._state is None:
-            await workflow.wait_condition(lambda: self._state is not None)
+            await workflow.wait_condition(lambda: self._state is not None or self._missing)
+        if self._missing:
+            raise ApplicationError("There is no such ticket.", type="ticket_not_found", non_retryable=True)
 
     def _check(self, command: Command) -> None:
         """Refuse what cannot be done, before it enters history; a repeated request is no refusal."""
