@@ -14,7 +14,9 @@ from db.engine import Sessions
 from db.models import Message, TicketEventRow, TicketRow
 from db.notices import insert_notifications
 from db.terms import find_terms
+from domain.clocks import ClockEventKind
 from domain.commands import Remembered
+from domain.deadlines import deadlines
 from domain.events import CustomerMessage
 from domain.ids import message_id
 from domain.terms import adopt, wanted
@@ -104,6 +106,7 @@ async def _insert_events(session: AsyncSession, batch: TicketBatch, ticket: Tick
                 "request_id": request_id,
                 "fingerprint": event.fingerprint,
                 "answer": answer,
+                "clock_events": [clock.model_dump(mode="json") for clock in event.clocks],
             }
         )
     statement = (
@@ -145,6 +148,10 @@ async def _write_row(session: AsyncSession, ticket: Ticket, description: str | N
         "assignee_id": ticket.assignee_id,
         "updated_at": ticket.updated_at,
         "next_timer_at": waits[0].due_at if waits else None,
+        "sla_due_at": min(
+            (each.at for each in deadlines(ticket.clocks) if each.kind is ClockEventKind.BREACH), default=None
+        ),
+        "breached": ticket.breached,
         "state": ticket.model_dump(mode="json"),
     }
     statement = insert(TicketRow).values(

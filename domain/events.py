@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import Field, JsonValue
 
+from domain.clocks import ClockEvent
 from domain.ladders import Frozen, Target
 
 
@@ -52,6 +53,8 @@ class EventKind(StrEnum):
     REASSIGNED = "reassigned"
     LADDER_STEP = "ladder_step"
     POLICY_CHANGED = "policy_changed"
+    SLA_WARNING = "sla_warning"
+    SLA_BREACHED = "sla_breached"
     COMMAND_REFUSED = "command_refused"
 
 
@@ -65,6 +68,8 @@ class NoticeKind(StrEnum):
     TICKET_RESOLVED = "ticket_resolved"
     CUSTOMER_REPLIED = "customer_replied"
     REMINDER_SENT = "reminder_sent"
+    SLA_WARNING = "sla_warning"
+    SLA_BREACHED = "sla_breached"
 
 
 class Notice(Frozen):
@@ -114,5 +119,7 @@ class TicketEvent(Frozen):
     about: dict[str, JsonValue] = Field(default_factory=dict)
     request_id: str | None = None
     fingerprint: str | None = None
+    clocks: tuple[ClockEvent, ...] = ()
+    """What it did to the metrics' clocks."""
     notices: tuple[Notice, ...] = ()
     customer_messages: tuple[CustomerMessage, ...] = ()

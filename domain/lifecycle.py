@@ -5,6 +5,8 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from domain import clocks
+from domain.clocks import Change, Clocks
 from domain.commands import (
     AgentReplied,
     Assign,
@@ -40,6 +42,7 @@ def create(ticket: Ticket, actor: Actor, now: datetime, request_id: str, fingerp
         notices=[_assigned_notice(ticket, "The ticket was created with you as its assignee.")]
         if ticket.assignee_id
         else [],
+        clocks=clocks.opened(ticket.created_at),
     )
     return story
 
@@ -98,6 +101,7 @@ def customer_replied(ticket: Ticket, fact: CustomerReplied, now: datetime) -> St
     if fact.automatic:
         story.tell(EventKind.CUSTOMER_REPLIED, about=about, reason="An automatic reply is no answer.")
         return story
+    at = _within_life(ticket, fact.at, now)
     story.tell(
         EventKind.CUSTOMER_REPLIED,
         about=about,
@@ -109,7 +113,8 @@ def customer_replied(ticket: Ticket, fact: CustomerReplied, now: datetime) -> St
                 targets=(Target.ASSIGNEE,),
             )
         ],
-        changes={"unanswered_since": min(ticket.unanswered_since or fact.at, fact.at)},
+        changes={"unanswered_since": min(ticket.unanswered_since or at, at)},
+        clocks=clocks.customer_message(ticket.clocks, at),
     )
     if ticket.status is Status.WAITING:
         _move(story, Status.IN_PROGRESS, reason="The customer answered.")
@@ -121,7 +126,14 @@ def customer_replied(ticket: Ticket, fact: CustomerReplied, now: datetime) -> St
 def agent_replied(ticket: Ticket, fact: AgentReplied, now: datetime) -> Story:
     """A human answer: the assignee's own, or anybody's where nobody is assigned, starts an open ticket."""
     story = Story(ticket, now, fact.actor, fact.request_id)
-    story.tell(EventKind.AGENT_REPLIED, about={"message_id": str(fact.message_id)}, changes={"unanswered_since": None})
+    at = _within_life(ticket, fact.at, now)
+    answered = ticket.unanswered_since is not None and at >= ticket.unanswered_since
+    story.tell(
+        EventKind.AGENT_REPLIED,
+        about={"message_id": str(fact.message_id)},
+        changes={"unanswered_since": None} if answered else {},
+        clocks=clocks.human_reply(ticket.clocks, at),
+    )
     if ticket.status is Status.OPEN and ticket.assignee_id in (None, fact.actor.member_id):
         _move(story, Status.IN_PROGRESS, reason="Answered the customer.")
     return story
@@ -140,8 +152,10 @@ def policy_changed(ticket: Ticket, fact: PolicyChanged, now: datetime) -> Story:
     Ladders that run stay as they began.
     """
     story = Story(ticket, now, fact.actor, fact.request_id)
-    changes = {Status.RESOLVED: {"auto_close_at": None}, Status.CLOSED: {"reopen_until": None}}
-    story.tell(EventKind.POLICY_CHANGED, reason=fact.reason, changes=changes.get(ticket.status))
+    changes: dict[str, object] = {"sla_asked": ticket.sla_asked + 1}
+    if ticket.status is Status.RESOLVED:
+        changes["auto_close_at"] = None
+    story.tell(EventKind.POLICY_CHANGED, reason=fact.reason, changes=changes)
     return story
 
 
@@ -213,7 +227,26 @@ def _move(story: Story, to: Status, *, reason: str | None, tell_customer: bool =
         notices=notices,
         customer_messages=customer_messages,
         changes=changes,
+        clocks=_moved(ticket.clocks, ticket.status, to, now),
     )
+
+
+def _moved(before: Clocks, current: Status, to: Status, now: datetime) -> Change | None:
+    """What leaving one status for another does to the clocks."""
+    if to is Status.RESOLVED:
+        return clocks.resolved(before, now)
+    if to is Status.WAITING:
+        return clocks.waiting(before, now)
+    if current is Status.WAITING:
+        return clocks.resumed(before, now)
+    if current not in ACTIVE and to in ACTIVE:
+        return clocks.reopened(before, now)
+    return None
+
+
+def _within_life(ticket: Ticket, at: datetime, now: datetime) -> datetime:
+    """A sender's time, as far as it can be believed: not before the ticket, and not in the future."""
+    return min(max(at, ticket.created_at), now)
 
 
 def _assignment(ticket: Ticket, member_id: UUID | None, name: str | None, now: datetime) -> dict[str, object]:
@@ -238,11 +271,13 @@ def _assign(story: Story, command: Assign) -> None:
     if (team_id, assignee_id) == (ticket.team_id, ticket.assignee_id):
         return
     changes: dict[str, object] = {"team_id": team_id, "team_name": team_name}
+    moved: Change | None = None
     notices: list[Notice] = []
     if assignee_id != ticket.assignee_id:
         changes |= _assignment(ticket, assignee_id, assignee_name, story.now)
         if assignee_id is None and ticket.status in (Status.IN_PROGRESS, Status.WAITING):
             changes |= {"status": Status.OPEN, "status_since": story.now, "reminders": None}
+            moved = _moved(ticket.clocks, ticket.status, Status.OPEN, story.now)
         if assignee_id and assignee_id != command.actor.member_id:
             notices.append(_assigned_notice(ticket.model_copy(update=changes), command.reason or "You were assigned."))
         if ticket.assignee_id and ticket.assignee_id != command.actor.member_id:
@@ -254,7 +289,7 @@ def _assign(story: Story, command: Assign) -> None:
                     member_ids=(ticket.assignee_id,),
                 )
             )
-    story.tell(EventKind.ASSIGNED, reason=command.reason, notices=notices, changes=changes)
+    story.tell(EventKind.ASSIGNED, reason=command.reason, notices=notices, changes=changes, clocks=moved)
 
 
 def _assigned_notice(ticket: Ticket, why: str) -> Notice:

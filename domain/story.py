@@ -5,8 +5,13 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
+from domain.clocks import Change
+from domain.deadlines import escalating
 from domain.events import Actor, CustomerMessage, EventKind, FieldChange, Notice, TicketEvent
 from domain.ticket import Ticket
+
+REPLANNED = ("priority", "tags", "team_id")
+"""Fields by which SLA policies are chosen and their targets set."""
 
 REPORTED = ("status", "assignee_id", "team_id", "priority", "title", "tags")
 """Fields whose change an event shows; the others follow from the kind of event."""
@@ -34,12 +39,16 @@ class Story:
         notices: Sequence[Notice] = (),
         customer_messages: Sequence[CustomerMessage] = (),
         changes: Mapping[str, object] | None = None,
+        clocks: Change | None = None,
     ) -> None:
-        """Record one event and apply its ``changes``; the first event carries the request's id."""
+        """Record one event and apply its ``changes`` and ``clocks``; the first event carries the request's id."""
         before = self.ticket
-        self.ticket = before.model_copy(
-            update={**(changes or {}), "version": before.version + 1, "updated_at": self.now}
-        )
+        update = {**(changes or {}), "version": before.version + 1, "updated_at": self.now}
+        if any(update.get(name, getattr(before, name)) != getattr(before, name) for name in REPLANNED):
+            update.setdefault("sla_asked", before.sla_asked + 1)
+        if clocks:
+            update["clocks"] = clocks.clocks
+        self.ticket = with_ladders_stopped(before.model_copy(update=update))
         first = not self.events
         self.events.append(
             TicketEvent(
@@ -52,10 +61,23 @@ class Story:
                 about=dict(about or {}),
                 request_id=self._request_id if first else None,
                 fingerprint=self._fingerprint if first else None,
+                clocks=clocks.events if clocks else (),
                 notices=tuple(notices),
                 customer_messages=tuple(customer_messages),
             )
         )
+
+
+def with_ladders_stopped(ticket: Ticket) -> Ticket:
+    """The ticket without the ladders of metrics that no longer escalate."""
+    still = escalating(ticket.clocks)
+    if all(ladder.run is None or ladder.metric in still for ladder in ticket.breach_ladders):
+        return ticket
+    ladders = tuple(
+        ladder if ladder.metric in still else ladder.model_copy(update={"run": None})
+        for ladder in ticket.breach_ladders
+    )
+    return ticket.model_copy(update={"breach_ladders": ladders})
 
 
 def _differences(before: Ticket, after: Ticket) -> dict[str, FieldChange]:

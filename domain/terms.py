@@ -2,8 +2,21 @@
 
 from datetime import timedelta
 
+from pydantic import Field
+
+from domain import deadlines
+from domain.clocks import Metric
+from domain.deadlines import ClockPlan
 from domain.ladders import EscalationLadder, Frozen, LadderRun, ReminderLadder
-from domain.ticket import Status, Ticket, WaitingRun
+from domain.story import with_ladders_stopped
+from domain.ticket import BreachLadder, Status, Ticket, WaitingRun
+
+
+class SlaTerms(Frozen):
+    """Deadlines for what had been ``asked`` of a ticket."""
+
+    asked: int
+    plan: ClockPlan
 
 
 class Terms(Frozen):
@@ -13,6 +26,9 @@ class Terms(Frozen):
     acknowledgement: EscalationLadder | None = None
     auto_close_after: timedelta | None = None
     reopen_window: timedelta | None = None
+    sla: SlaTerms | None = None
+    breach_ladders: dict[Metric, EscalationLadder | None] = Field(default_factory=dict)
+    """By the metric that was breached; ``None`` where the policy's ladder is gone."""
 
 
 class Wanted(Frozen):
@@ -22,9 +38,11 @@ class Wanted(Frozen):
     acknowledgement: bool = False
     auto_close: bool = False
     reopen_window: bool = False
+    sla: bool = False
+    breach_ladders: tuple[Metric, ...] = ()
 
     def __bool__(self) -> bool:
-        return self.reminders or self.acknowledgement or self.auto_close or self.reopen_window
+        return self != Wanted()
 
 
 def wanted(ticket: Ticket) -> Wanted:
@@ -36,6 +54,10 @@ def wanted(ticket: Ticket) -> Wanted:
         and ticket.acknowledgement is None,
         auto_close=ticket.status is Status.RESOLVED and ticket.auto_close_at is None,
         reopen_window=ticket.status is Status.CLOSED and ticket.reopen_until is None,
+        sla=ticket.sla_asked != ticket.sla_planned or deadlines.needs_plan(ticket.clocks),
+        breach_ladders=tuple(
+            metric for metric in deadlines.escalating(ticket.clocks) if not _has_ladder(ticket, metric)
+        ),
     )
 
 
@@ -59,4 +81,29 @@ def adopt(ticket: Ticket, terms: Terms) -> Ticket:
         changes["auto_close_at"] = ticket.resolved_at + terms.auto_close_after
     if need.reopen_window and terms.reopen_window is not None and ticket.closed_at:
         changes["reopen_until"] = ticket.closed_at + terms.reopen_window
-    return ticket.model_copy(update=changes) if changes else ticket
+    if terms.sla:
+        changes["clocks"] = deadlines.adopt(ticket.clocks, terms.sla.plan)
+        changes["sla_planned"] = max(ticket.sla_planned, terms.sla.asked)
+    begun = [
+        _begun(ticket, metric, ladder)
+        for metric, ladder in terms.breach_ladders.items()
+        if metric in need.breach_ladders
+    ]
+    if begun:
+        kept = [ladder for ladder in ticket.breach_ladders if ladder.metric not in terms.breach_ladders]
+        changes["breach_ladders"] = (*kept, *begun)
+    return with_ladders_stopped(ticket.model_copy(update=changes)) if changes else ticket
+
+
+def _has_ladder(ticket: Ticket, metric: Metric) -> bool:
+    """Whether the metric's episode has had its ladder, be it stopped."""
+    episode = ticket.clocks.of(metric).episode
+    return any(ladder.metric is metric and ladder.episode == episode for ladder in ticket.breach_ladders)
+
+
+def _begun(ticket: Ticket, metric: Metric, ladder: EscalationLadder | None) -> BreachLadder:
+    clock = ticket.clocks.of(metric)
+    assert clock.breached_at is not None
+    tried = (ticket.assignee_id,) if ticket.assignee_id else ()
+    run = LadderRun.begin(ladder, clock.episode, clock.breached_at, tried) if ladder else None
+    return BreachLadder(metric=metric, episode=clock.episode, run=run)

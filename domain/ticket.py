@@ -6,6 +6,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from uuid import UUID
 
+from domain.clocks import Clocks, Metric
 from domain.errors import IllegalTransition
 from domain.ladders import Frozen, LadderRun, ReminderLadder, ReminderStep
 from domain.priority import Priority
@@ -122,13 +123,25 @@ class WaitingRun(Frozen):
         return self.began_at + self.current.after if self.current else None
 
 
+class BreachLadder(Frozen):
+    """What follows a breach: once for each episode of a metric.
+
+    ``run`` is ``None`` once it was stopped or has come to its end, and where the policy has no ladder.
+    """
+
+    metric: Metric
+    episode: int
+    run: LadderRun | None = None
+
+
 class Ticket(Frozen):
     """Everything a ticket's workflow decides from; what the read model keeps is equal to it.
 
     ``version`` counts events, from 1 without a gap. ``*_episode`` number the waiting periods and
     the assignments, so that a second one is never mistaken for a repetition of the first.
     ``unanswered_since`` is the oldest customer message no human has answered. Names of teams and
-    people are those of the moment they were set.
+    people are those of the moment they were set. ``sla_asked`` counts what has happened that may call
+    for other deadlines, ``sla_planned`` how far the deadlines of ``clocks`` have kept up with it.
     """
 
     id: UUID
@@ -165,6 +178,16 @@ class Ticket(Frozen):
     acknowledgement: LadderRun | None = None
     auto_close_at: datetime | None = None
     reopen_until: datetime | None = None
+
+    clocks: Clocks = Clocks()
+    sla_asked: int = 0
+    sla_planned: int = 0
+    breach_ladders: tuple[BreachLadder, ...] = ()
+
+    @property
+    def breached(self) -> bool:
+        """Whether a metric has been breached, and not begun anew since."""
+        return any(clock.breached_at for clock in self.clocks.all())
 
     @property
     def label(self) -> str:

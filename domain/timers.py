@@ -6,11 +6,14 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from domain import deadlines
+from domain.clocks import ClockEventKind, Metric
+from domain.deadlines import Deadline
 from domain.events import SYSTEM, CustomerMessage, CustomerMessageKind, EventKind, Notice, NoticeKind
 from domain.ladders import Frozen, LadderRun, Notify, RaisePriority, Reassign, ReminderAction, Successor, Target
 from domain.lifecycle import move
 from domain.story import Story
-from domain.ticket import Status, Ticket, WaitingRun
+from domain.ticket import ACTIVE, Status, Ticket, WaitingRun
 
 
 class TimerKind(StrEnum):
@@ -20,6 +23,28 @@ class TimerKind(StrEnum):
     AUTO_RESOLVE = "auto_resolve"
     AUTO_CLOSE = "auto_close"
     ACKNOWLEDGEMENT = "acknowledgement"
+    SLA_WARNING = "sla_warning"
+    SLA_BREACH = "sla_breach"
+    SLA_LADDER = "sla_ladder"
+
+
+_ORDER = (
+    TimerKind.SLA_WARNING,
+    TimerKind.SLA_BREACH,
+    TimerKind.SLA_LADDER,
+    TimerKind.ACKNOWLEDGEMENT,
+    TimerKind.REMINDER,
+    TimerKind.AUTO_RESOLVE,
+    TimerKind.AUTO_CLOSE,
+)
+"""What comes first of things due in the same instant."""
+
+_METRIC_WORDS = {
+    Metric.FIRST_RESPONSE: "The first response",
+    Metric.NEXT_RESPONSE: "The next response",
+    Metric.RESOLUTION: "The resolution",
+}
+_UNACKNOWLEDGED = "The ticket was assigned and not taken up in time."
 
 
 class Timer(Frozen):
@@ -28,6 +53,8 @@ class Timer(Frozen):
     kind: TimerKind
     due_at: datetime
     summary: str
+    metric: Metric | None = None
+    """Whose warning, breach or ladder it is."""
     successor: Successor | None = None
     """Who has to be found before the timer can act."""
 
@@ -40,8 +67,10 @@ class Choice(Frozen):
 
 
 def timers(ticket: Ticket) -> list[Timer]:
-    """Everything the ticket waits for, the earliest first."""
-    found = []
+    """Everything the ticket waits for, the earliest first; a closed ticket waits for nothing."""
+    if ticket.status is Status.CLOSED:
+        return []
+    found = [_deadline_timer(deadline) for deadline in deadlines.deadlines(ticket.clocks)]
     run = ticket.reminders
     if run and run.current and run.due_at:
         found.append(_reminder_timer(run, run.due_at))
@@ -57,7 +86,26 @@ def timers(ticket: Ticket) -> list[Timer]:
                 successor=ladder.current.successor,
             )
         )
-    return sorted(found, key=lambda timer: (timer.due_at, timer.kind))
+    for breached in ticket.breach_ladders:
+        climbed = breached.run
+        if climbed and climbed.due_at:
+            found.append(
+                Timer(
+                    kind=TimerKind.SLA_LADDER,
+                    due_at=climbed.due_at,
+                    summary=f"{_METRIC_WORDS[breached.metric]} breached: {_step_in_words(climbed)}",
+                    metric=breached.metric,
+                    successor=climbed.current.successor,
+                )
+            )
+    return sorted(found, key=lambda timer: (timer.due_at, _ORDER.index(timer.kind)))
+
+
+def run_of(ticket: Ticket, timer: Timer) -> LadderRun | None:
+    """The ladder whose step a timer is."""
+    if timer.kind is TimerKind.ACKNOWLEDGEMENT:
+        return ticket.acknowledgement
+    return next((ladder.run for ladder in ticket.breach_ladders if ladder.metric is timer.metric), None)
 
 
 def fire(ticket: Ticket, timer: Timer, now: datetime, choice: Choice | None = None) -> Story:
@@ -71,8 +119,10 @@ def fire(ticket: Ticket, timer: Timer, now: datetime, choice: Choice | None = No
         return story
     if timer.kind is TimerKind.AUTO_CLOSE:
         move(story, Status.CLOSED, "Resolved and left alone.")
-    elif timer.kind is TimerKind.ACKNOWLEDGEMENT:
+    elif timer.kind in (TimerKind.ACKNOWLEDGEMENT, TimerKind.SLA_LADDER):
         _climb(story, timer, choice or Choice())
+    elif timer.metric:
+        _pass_deadline(story, timer, timer.metric)
     else:
         _remind(story, timer)
     return story
@@ -117,12 +167,52 @@ def _remind(story: Story, timer: Timer) -> None:
     )
 
 
+def _pass_deadline(story: Story, timer: Timer, metric: Metric) -> None:
+    """A metric's warning or breach: recorded, and told to whoever can still do something about it."""
+    ticket, clock = story.ticket, story.ticket.clocks.of(metric)
+    about: dict[str, JsonValue] = {"metric": metric.value, "episode": clock.episode, **lateness(timer, story.now)}
+    if clock.policy:
+        about |= {"policy": clock.policy.name, "policy_version": clock.policy.version}
+    breached = timer.kind is TimerKind.SLA_BREACH
+    targets = [Target.ASSIGNEE if ticket.assignee_id else Target.TEAM]
+    if breached and not (clock.policy and clock.policy.escalation_ladder_id):
+        targets.append(Target.SUPERVISORS)  # with a ladder, its steps say who is told
+    words = f"{_METRIC_WORDS[metric]} is {'overdue' if breached else 'due soon'}."
+    story.tell(
+        EventKind.SLA_BREACHED if breached else EventKind.SLA_WARNING,
+        reason=words,
+        about=about,
+        notices=[
+            Notice(
+                key=f"{'breach' if breached else 'warning'}:{metric}:{clock.episode}",
+                kind=NoticeKind.SLA_BREACHED if breached else NoticeKind.SLA_WARNING,
+                why=words,
+                targets=tuple(targets),
+            )
+        ]
+        if ticket.status in ACTIVE
+        else [],
+        clocks=(deadlines.breach if breached else deadlines.warn)(ticket.clocks, metric, story.now),
+    )
+
+
+def _deadline_timer(deadline: Deadline) -> Timer:
+    breach = deadline.kind is ClockEventKind.BREACH
+    return Timer(
+        kind=TimerKind.SLA_BREACH if breach else TimerKind.SLA_WARNING,
+        due_at=deadline.at,
+        summary=f"{_METRIC_WORDS[deadline.metric]} {'is due' if breach else 'is due soon'}",
+        metric=deadline.metric,
+    )
+
+
 def _climb(story: Story, timer: Timer, choice: Choice) -> None:
-    """One step of the acknowledgement ladder: every action of it, told as one event."""
-    ticket, run = story.ticket, story.ticket.acknowledgement
+    """One step of a ladder: every action of it, told as one event."""
+    ticket, run = story.ticket, run_of(story.ticket, timer)
     assert run is not None
-    key = f"acknowledgement:{run.episode}:{run.position}"
-    why = "The ticket was assigned and not taken up in time."
+    what = timer.metric or "acknowledgement"
+    key = f"{what}:{run.episode}:{run.position}"
+    why = _UNACKNOWLEDGED if timer.metric is None else f"{_METRIC_WORDS[timer.metric]} is overdue."
     changes: dict[str, object] = {}
     notices: list[Notice] = []
     for action in run.current.actions:
@@ -142,11 +232,21 @@ def _climb(story: Story, timer: Timer, choice: Choice) -> None:
             notices += _handover(story, choice, key, why, changes)
     tried = (choice.member_id,) if choice.member_id and choice.member_id not in run.tried else ()
     handed_over = "assignee_id" in changes
-    changes["acknowledgement"] = run.advanced(story.now, tried)
+    advanced = run.advanced(story.now, tried)
+    if timer.metric is None:
+        changes["acknowledgement"] = advanced
+    else:
+        changes["breach_ladders"] = tuple(
+            ladder.model_copy(update={"run": advanced}) if ladder.metric is timer.metric else ladder
+            for ladder in ticket.breach_ladders
+        )
+        if handed_over:
+            changes["acknowledgement"] = None  # the new owner has the team's whole limit
+    about: dict[str, JsonValue] = {"metric": timer.metric.value} if timer.metric else {}
     story.tell(
         EventKind.REASSIGNED if handed_over else EventKind.LADDER_STEP,
         reason=why,
-        about={"ladder": run.ladder.name, "step": run.position, **lateness(timer, story.now)},
+        about={**about, "ladder": run.ladder.name, "step": run.position, **lateness(timer, story.now)},
         notices=notices,
         changes=changes,
     )

@@ -1,5 +1,6 @@
 """What a supervisor reads of a ticket in the Temporal UI."""
 
+from domain.clocks import Clock
 from domain.ticket import Ticket
 from domain.timers import timers
 
@@ -18,11 +19,20 @@ def details(ticket: Ticket) -> str:
         lines.append(f"- Tags: {_text(', '.join(ticket.tags))}")
     if ticket.unanswered_since:
         lines.append(f"- Customer unanswered since {ticket.unanswered_since:%Y-%m-%d %H:%M} UTC")
+    lines += [_clock(clock) for clock in ticket.clocks.all() if clock.due_at or clock.breached_at]
     waits = timers(ticket)
     if waits:
         lines += ["", "Next:", ""]
         lines += [f"1. {timer.due_at:%Y-%m-%d %H:%M:%S} UTC: {_text(timer.summary)}" for timer in waits]
     return "\n".join(lines)
+
+
+def _clock(clock: Clock) -> str:
+    name = clock.metric.value.replace("_", " ").capitalize()
+    policy = f" ({_text(clock.policy.name)} v{clock.policy.version})" if clock.policy else ""
+    if clock.breached_at:
+        return f"- {name}: **breached** {clock.breached_at:%Y-%m-%d %H:%M} UTC{policy}"
+    return f"- {name}: due {clock.due_at:%Y-%m-%d %H:%M} UTC{policy}"
 
 
 def _text(value: str) -> str:

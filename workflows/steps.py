@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from domain.ladders import Successor
     from domain.ticket import Ticket
-    from domain.timers import Choice
+    from domain.timers import Choice, Timer, run_of
 
 # Forever, since a ticket must not be dropped for a database's outage; the ceiling decides how soon
 # after such an outage the read model is right again.
@@ -53,9 +53,9 @@ async def load(request: LoadTicket) -> LoadedTicket:
     return loaded
 
 
-async def choose_assignee(ticket: Ticket, successor: Successor) -> Choice:
-    """Find who takes the ticket over."""
-    run = ticket.acknowledgement
+async def choose_assignee(ticket: Ticket, timer: Timer, successor: Successor) -> Choice:
+    """Find who takes the ticket over at a ladder's step."""
+    run = run_of(ticket, timer)
     choice: Choice = await workflow.execute_activity(
         CHOOSE_ASSIGNEE,
         ChooseAssignee(

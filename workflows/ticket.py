@@ -236,7 +236,7 @@ class TicketWorkflow:
         """Wait for something to happen, or for the earliest timer, and do what that one is for."""
         first = next(iter(timers(self._ticket)), None)
         if first and first.due_at <= workflow.now():
-            choice = await steps.choose_assignee(self._ticket, first.successor) if first.successor else None
+            choice = await steps.choose_assignee(self._ticket, first, first.successor) if first.successor else None
             self._take(fire(self._ticket, first, workflow.now(), choice))
             return
         self._arm(first)

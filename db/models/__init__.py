@@ -4,11 +4,13 @@ from db.models.conversation import Conversation, Message, Note, Requester
 from db.models.ladder import EscalationLadderRow, ReminderLadderRow
 from db.models.organization import ApiKey, IdempotentRequest, Organization
 from db.models.people import Member, Notification, Team, TeamMember
+from db.models.sla import CalendarRow, SlaPolicyRow, SlaPolicyVersion
 from db.models.table import Table
 from db.models.ticket import TicketEventRow, TicketRow
 
 __all__ = [
     "ApiKey",
+    "CalendarRow",
     "Conversation",
     "EscalationLadderRow",
     "IdempotentRequest",
@@ -19,6 +21,8 @@ __all__ = [
     "Organization",
     "ReminderLadderRow",
     "Requester",
+    "SlaPolicyRow",
+    "SlaPolicyVersion",
     "Table",
     "Team",
     "TeamMember",

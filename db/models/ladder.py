@@ -6,6 +6,7 @@ from sqlalchemy import Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.table import CreatedAt, Key, OrganizationId, Table
+from domain.ladders import EscalationLadder
 
 
 class ReminderLadderRow(Table):
@@ -46,3 +47,7 @@ class EscalationLadderRow(Table):
     created_at: Mapped[CreatedAt]
 
     __table_args__ = (UniqueConstraint("organization_id", "name"),)
+
+    def ladder(self) -> EscalationLadder:
+        """The domain's ladder."""
+        return EscalationLadder.model_validate({"name": self.name, "steps": self.steps, "repeat": self.repeat})

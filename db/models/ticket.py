@@ -40,6 +40,8 @@ class TicketRow(Table):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     next_timer_at: Mapped[datetime | None]
+    sla_due_at: Mapped[datetime | None]
+    breached: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     state: Mapped[dict[str, Any]]
     # 'simple', since customers write in every language: no stemming, no stop words.
     search: Mapped[Any] = mapped_column(
@@ -53,6 +55,8 @@ class TicketRow(Table):
         Index("ix_tickets_status_created", "organization_id", "status", "created_at", "id"),
         Index("ix_tickets_assignee_created", "organization_id", "assignee_id", "created_at", "id"),
         Index("ix_tickets_team_created", "organization_id", "team_id", "created_at", "id"),
+        Index("ix_tickets_sla_due", "organization_id", "sla_due_at", postgresql_where=text("sla_due_at IS NOT NULL")),
+        Index("ix_tickets_breached", "organization_id", "created_at", "id", postgresql_where=text("breached")),
         Index("ix_tickets_tags", "tags", postgresql_using="gin"),
         Index("ix_tickets_search", "search", postgresql_using="gin"),
         Index("ix_tickets_follow_up", "follow_up_of", postgresql_where=text("follow_up_of IS NOT NULL")),
@@ -63,7 +67,7 @@ class TicketEventRow(Table):
     """One event of a ticket's story.
 
     The first event of each request carries its id. ``answer`` is the ticket as a command left it,
-    given again when the command is sent again.
+    given again when the command is sent again. ``clock_events`` are ``domain.clocks.ClockEvent``s.
     """
 
     __tablename__ = "ticket_events"
@@ -82,6 +86,7 @@ class TicketEventRow(Table):
     request_id: Mapped[str | None]
     fingerprint: Mapped[str | None]
     answer: Mapped[dict[str, Any] | None]
+    clock_events: Mapped[list[dict[str, Any]]] = mapped_column(server_default=text("'[]'"))
 
     __table_args__ = (
         Index(

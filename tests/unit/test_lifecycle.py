@@ -80,7 +80,7 @@ def test_legal_move_is_one_event_and_one_version(current: Status, target: Status
 def test_illegal_move_is_refused_with_the_legal_ones(current: Status, target: Status) -> None:
     with pytest.raises(IllegalTransition) as refusal:
         lifecycle.decide(ticket_in(current), to(target), LATER)
-    assert refusal.value.context == {"status": current, "requested": target, "legal": LEGAL[current]}
+    assert refusal.value.context == {"current": current, "requested": target, "legal": LEGAL[current]}
     for status in LEGAL[current]:
         assert status in str(refusal.value)
 
