@@ -221,7 +221,9 @@ class _Part:
                     if wanted or contact or (adjacent and (len(self.roles) <= _SHORT or self.all_roles & r.NOUNS)):
                         yield Match("refuses the bot", 0.85, i, at)
                     break
-                if not before & (r.SKIP | _VERBS | r.GENUINE | r.ME | r.HELP | r.LINK | r.FIRST | r.NOUNS | r.PLEASE | r.AFTER):
+                if not before & (
+                    r.SKIP | _VERBS | r.GENUINE | r.ME | r.HELP | r.LINK | r.FIRST | r.NOUNS | r.PLEASE | r.AFTER
+                ):
                     break
                 wanted = wanted or bool(before & r.WANT)
                 contact = contact or bool(before & r.CONTACT)
@@ -317,7 +319,12 @@ class _Part:
             if role & r.SAID and not any(self.roles[j] & r.FIRST for j in range(max(0, i - 2), i)):
                 if i < match.first or "contact" not in match.pattern:
                     return True
-            if role & r.PAST and i <= match.last and "contact a" not in match.pattern and "connect" not in match.pattern:
+            if (
+                role & r.PAST
+                and i <= match.last
+                and "contact a" not in match.pattern
+                and "connect" not in match.pattern
+            ):
                 return True
         return False
 

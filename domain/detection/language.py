@@ -73,7 +73,7 @@ def read_tables(directories: Iterable[Path]) -> list[Language]:
 def _merge(tables: dict[str, dict[str, Any]], addition: dict[str, Any], file: str) -> None:
     code = addition.get("code")
     if not isinstance(code, str):
-        raise InvalidTable(f"{file}: a table needs a code, such as code = \"en\"")
+        raise InvalidTable(f'{file}: a table needs a code, such as code = "en"')
     table = tables.setdefault(code, {"endings": {}, "words": {}})
     for option, value in addition.items():
         if option == "endings":

@@ -143,7 +143,11 @@ def _pieces(run: Word, language: Language) -> Iterable[tuple[Word, bool]]:
     unknown = at = 0
 
     def piece(start: int, end: int) -> Word:
-        return Word(text[start:end], run.start + start, run.start + end, True) if exact else Word(text[start:end], run.start, run.end, True)
+        return (
+            Word(text[start:end], run.start + start, run.start + end, True)
+            if exact
+            else Word(text[start:end], run.start, run.end, True)
+        )
 
     while at < len(text):
         end = next((end for end in range(min(len(text), at + longest), at, -1) if text[at:end] in pieces), at)

@@ -137,8 +137,10 @@ def _words(piece: re.Match[str], folded: Folded) -> list[Word]:
     text = piece.group()
     if piece.lastgroup == "unspaced":
         cuts = range(start, end, _LONGEST_RUN)
-        return [Word(folded.text[at : min(at + _LONGEST_RUN, end)], *folded.span(at, min(at + _LONGEST_RUN, end)), True)
-                for at in cuts]
+        return [
+            Word(folded.text[at : min(at + _LONGEST_RUN, end)], *folded.span(at, min(at + _LONGEST_RUN, end)), True)
+            for at in cuts
+        ]
     if "'" not in text or text.rpartition("'")[2] in _CONTRACTIONS:
         return [Word(text, *folded.span(start, end))]
     parts: list[Word] = []
