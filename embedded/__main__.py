@@ -34,7 +34,7 @@ def main() -> int:
     except EmbeddedError as error:
         progress.say(str(error))
     except ValidationError as error:
-        progress.say(f"A setting is not usable.\n{error}")
+        progress.say(_unusable(error))
     except Interrupted:
         return 0
     return 1
@@ -43,7 +43,11 @@ def main() -> int:
 def _run(chosen: EmbeddedSettings, home: Home, progress: Progress) -> int:
     kept = home.settings()
     postgres = EmbeddedPostgres(
-        home.postgres, chosen.embedded_postgres_port, password=kept[PASSWORD_NAME], log=home.log("postgres")
+        home.postgres,
+        chosen.embedded_postgres_port,
+        password=kept[PASSWORD_NAME],
+        log=home.log("postgres"),
+        refuge=chosen.embedded_refuge.absolute(),
     )
     temporal = EmbeddedTemporal(
         home.temporal,
@@ -141,6 +145,12 @@ def _answers(url: str) -> Callable[[], bool]:
 
 def _api_url(host: str, port: int) -> str:
     return f"http://{LOOPBACK if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104 - compared, not bound
+
+
+def _unusable(error: ValidationError) -> str:
+    """What is wrong with which variable; never its value, which may be a secret."""
+    problems = (f"BATON_{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors(include_input=False))
+    return "\n".join(["Some settings cannot be used.", *problems])
 
 
 def _welcome(chosen: EmbeddedSettings, home: Home, temporal: EmbeddedTemporal, key: str | None) -> str:

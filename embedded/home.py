@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from embedded.ports import LOOPBACK, Port
 from embedded.postgres import PORT_VARIABLE, new_password
+from embedded.postgres_files import REFUGE
 from embedded.process import EmbeddedError
 from embedded.temporal import METRICS_PORT_VARIABLE, UI_PORT_VARIABLE
 from embedded.temporal import PORT_VARIABLE as TEMPORAL_PORT_VARIABLE
@@ -32,6 +33,9 @@ class EmbeddedSettings(BaseSettings):
     embedded_postgres_port: int = Field(default=54329, ge=1, le=65535)
     embedded_temporal_port: int = Field(default=7233, ge=1, le=65535)
     embedded_temporal_ui_port: int = Field(default=8233, ge=1, le=65535)
+    embedded_refuge: Path = Field(
+        default=REFUGE, description="Where root's Postgres keeps data whose own place its user cannot reach."
+    )
     embedded_temporal_metrics_port: int | None = Field(default=None, description="Prometheus metrics of the server.")
 
     @property

@@ -48,6 +48,7 @@ class Stack:
                 return 1
             finally:
                 self._bring_down()
+                self._progress.say("Stopped.")
 
     def _bring_up(self) -> None:
         for stage in self._stages:

@@ -32,6 +32,7 @@ DYNAMIC_CONFIG = {
     "history.timerProcessorMaxTimeShift": '"10ms"',
 }
 # Twice as fast as the default rollback journal. A killed server loses nothing, a power cut may lose the last commits.
+SQLITE = b"SQLite format 3\0"  # how each of its files begins
 PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL")
 
 
@@ -98,14 +99,7 @@ class EmbeddedTemporal:
     def failure(self) -> str:
         """Once it ended by itself: its last words, and what to do."""
         assert self._child is not None
-        way_out = (
-            f"\nIf its data is damaged, move it away and restore a copy in its place:\n"
-            f"  mv {self.folder} {self.folder}.damaged\n"
-            "Without a copy the tickets stay in Postgres, but their timers and histories are gone."
-            if self.folder
-            else ""
-        )
-        return f"{ended(self.name, self.poll())}\n{last_words(self._child)}{way_out}"
+        return f"{ended(self.name, self.poll())}\n{last_words(self._child)}{self._way_out()}"
 
     def start(self) -> None:
         """Check the ports and start the server without waiting for it."""
@@ -120,6 +114,7 @@ class EmbeddedTemporal:
             command += ["--metrics-port", str(self._metrics_port)]
         if self.folder:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # private: histories hold tickets' titles
+            self._check(self.folder / "temporal.db")
             command += ["--db-filename", self.folder / "temporal.db"]
             command += [word for pragma in PRAGMAS for word in ("--sqlite-pragma", pragma)]
         for key in search_attributes.ALL:
@@ -169,6 +164,20 @@ class EmbeddedTemporal:
         if self._metrics_port:
             yield Port(self._metrics_port, "Temporal's metrics", METRICS_PORT_VARIABLE)
 
+    def _check(self, file: Path) -> None:
+        """Refuse what is no database. The server would, too, but after it deleted the write-ahead log beside it."""
+        if file.exists() and (beginning := _first_bytes(file, len(SQLITE))) and beginning != SQLITE:
+            raise EmbeddedError(f"Temporal's file is not a database: {file}{self._way_out()}")
+
+    def _way_out(self) -> str:
+        if not self.folder:
+            return ""
+        return (
+            f"\nIf its data is damaged, move it away and restore a copy in its place:\n"
+            f"  mv {self.folder} {self.folder}.damaged\n"
+            "Without a copy the tickets stay in Postgres, but their timers and histories are gone."
+        )
+
     def _set_retention(self) -> bool:
         assert self._http is not None
         update = {"config": {"workflowExecutionRetentionTtl": f"{RETENTION.total_seconds():.0f}s"}}
@@ -203,6 +212,11 @@ async def ensure_search_attributes(client: Client, *, timeout: timedelta = timed
     async with asyncio.timeout(timeout.total_seconds()):
         while await missing():  # noqa: ASYNC110 - only asking again tells that the cluster's cache is fresh
             await asyncio.sleep(0.5)
+
+
+def _first_bytes(file: Path, count: int) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(count)
 
 
 def _type_name(kind: SearchAttributeIndexedValueType) -> str:
