@@ -20,7 +20,7 @@ from db.tickets import KeptAnswer, RecordedTicket, find_ticket, find_with_answer
 from domain.commands import ChangeStatus, Command
 from domain.events import Actor, ActorKind, EventKind
 from domain.ids import conversation_id, requester_id, ticket_id, workflow_id
-from domain.lifecycle import closed
+from domain.lifecycle import check, closed
 from domain.ticket import TRANSITIONS, Status, Ticket
 from workflows.messages import Created, Outcome
 
@@ -94,6 +94,8 @@ class Tickets:
         if kept is not None:
             check_fingerprint(kept.fingerprint, request)
             return
+        if recorded.ticket.status is Status.CLOSED:
+            check(recorded.ticket, command)  # no run would tell the refusal
         await self.deliver(
             recorded, lambda ticket, start: self.gateway.submit(ticket, command, start=start), _reopens(command)
         )
@@ -136,7 +138,7 @@ class Tickets:
             except RunEnded:
                 ticket = await self._as_it_ended(ticket)
             else:
-                raise closed(ticket)
+                check(ticket, command)  # refuses it: without a run, in the words the workflow would use
         raise _missing(ticket)
 
     async def _as_it_ended(self, ticket: Ticket) -> Ticket:
