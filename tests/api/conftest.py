@@ -1,0 +1,31 @@
+"""The API on the real parts: one server and one worker for all ordinary tests, one organization for each test."""
+
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+import pytest
+from temporalio.client import Client
+
+from embedded.temporal import EmbeddedTemporal
+from settings import Settings
+from tests.api.running import serving, settings_for, working
+from tests.api.tenant import Tenant, new_tenant
+
+
+@pytest.fixture(scope="package")
+def settings(new_database: Callable[[], str], temporal_server: EmbeddedTemporal) -> Settings:
+    """Of a database and a task queue of their own; a worker takes two seconds to stop, so modules share one."""
+    return settings_for(new_database(), temporal_server.address)
+
+
+@pytest.fixture(scope="package")
+async def http(settings: Settings, temporal_client: Client) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the API, behind which a worker works."""
+    async with working(temporal_client, settings), serving(settings) as client:
+        yield client
+
+
+@pytest.fixture
+async def tenant(http: httpx.AsyncClient) -> Tenant:
+    """An organization nobody else uses."""
+    return await new_tenant(http)
