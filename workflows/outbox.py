@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.messages import Entry
 
 LARGEST_BATCH = 100
-"""Decisions in one batch: keeps a burst's payload far below Temporal's limit of 2 MB."""
+"""Decisions in one batch, or carried to the next run: keeps a burst's payload far below Temporal's limit of 2 MB."""
 
 
 class Outbox:
@@ -23,6 +23,11 @@ class Outbox:
 
     def __bool__(self) -> bool:
         return bool(self._entries)
+
+    @property
+    def portable(self) -> bool:
+        """Whether the next run can be given what is left."""
+        return len(self._entries) <= LARGEST_BATCH
 
     @property
     def entries(self) -> tuple[Entry, ...]:

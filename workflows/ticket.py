@@ -27,7 +27,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.ticket import Status, Ticket
     from domain.timers import Timer, fire, timers
     from workflows import steps
-    from workflows.attributes import changed_attributes
+    from workflows.attributes import attributes_of, changed_attributes
     from workflows.details import details
     from workflows.messages import LiveTicket, Outcome, StartTicket, Submitted
     from workflows.outbox import Outbox
@@ -74,7 +74,7 @@ class TicketWorkflow:
             await self._load()
         while True:
             # First, so that a steady stream of commands cannot keep a run from ending.
-            if self._is_long() and self._ticket.status is not Status.CLOSED:
+            if self._is_long() and self._outbox.portable and self._ticket.status is not Status.CLOSED:
                 await self._continue_as_new()
             elif self._outbox:
                 await self._record()
@@ -270,7 +270,9 @@ class TicketWorkflow:
                 outbox=self._outbox.entries,
                 remembered=self._remembered,
                 history_limit=self._history_limit,
-            )
+            ),
+            # The last change may not have been written yet, and the next run takes it for written.
+            search_attributes=attributes_of(self._ticket),
         )
 
 

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import select
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
 from db.engine import Sessions
@@ -301,7 +302,13 @@ class Life:
     # Seeing
 
     async def live(self) -> LiveTicket:
-        return await self.handle.query(TicketWorkflow.live)
+        """What the workflow holds; for about a second a run that has just begun cannot be asked."""
+        try:
+            return await self.handle.query(TicketWorkflow.live)
+        except RPCError as error:
+            if error.status is RPCStatusCode.FAILED_PRECONDITION:
+                raise AssertionError(error.message) from error
+            raise
 
     async def row(self) -> Ticket | None:
         async with self.office.sessions() as session:

@@ -1,0 +1,138 @@
+import asyncio
+import os
+from datetime import timedelta
+from uuid import uuid4
+
+import psycopg
+import pytest
+from temporalio.client import WorkflowExecutionStatus
+
+from domain.commands import Edit
+from domain.ladders import ReminderAction, ReminderLadder, ReminderStep
+from domain.ticket import Status
+from settings import Settings
+from tests.workflows.office import API, Life, Office
+from workflows.search_attributes import TICKET_STATUS
+
+SHORT = 40
+"""Events after which the runs of these tests continue as new."""
+
+MESSAGES = int(os.environ.get("BATON_TEST_MESSAGES", "2000"))
+"""Customer messages on one ticket; 10,000 take a minute or more on two cores."""
+
+DAY = timedelta(days=1)
+
+
+async def edit_often(life: Life, times: int) -> None:
+    for number in range(times):
+        await life.obey(life.edit(f"Title {number}"))
+
+
+async def test_long_life_is_many_short_runs(office: Office) -> None:
+    life = await (await office.open()).ticket(history_limit=SHORT)
+    await edit_often(life, 25)
+    assert await life.story() == ["created"] + ["edited"] * 25
+    runs = await life.runs()
+    assert len(runs) > 2
+    assert max(runs) < 2 * SHORT
+
+
+async def test_command_sent_again_in_a_later_run_has_no_second_effect(office: Office) -> None:
+    life = await (await office.open()).ticket(history_limit=SHORT)
+    command = life.edit("Once")
+    first = await life.obey(command)
+    message = await life.customer_writes()
+    await edit_often(life, 15)
+    assert len(await life.runs()) > 1
+    again = await life.obey(command)
+    assert (again.version, again.fingerprint, again.repeated) == (first.version, first.fingerprint, True)
+    await life.tell(message)
+    await life.submit(command)
+    story = await life.story()
+    assert (story.count("edited"), story.count("customer_replied")) == (16, 1)
+
+
+async def test_commands_at_once_are_answered_while_runs_change(office: Office) -> None:
+    life = await (await office.open()).ticket(history_limit=SHORT)
+
+    async def client(name: str) -> list[int]:
+        return [(await life.obey(life.edit(f"{name} {number}"))).version for number in range(10)]
+
+    versions = await asyncio.gather(*(client(name) for name in "abcdef"))
+    assert sorted(version for of_client in versions for version in of_client) == list(range(2, 62))
+    assert len(await life.runs()) > 1
+
+
+async def test_deadlines_are_kept_across_runs(skipping_office: Office) -> None:
+    life = await (await skipping_office.open()).ticket(assignee="Ana", history_limit=SHORT)
+    began = (await life.move(Status.WAITING, "Ana")).ticket.status_since
+    for _ in range(6):
+        await edit_often(life, 6)
+        ticket = await life.let_pass(DAY)
+    assert await life.said_to_customer() == ["reminder:1:1", "reminder:1:2"]
+    assert len(await life.runs()) > 2
+    ticket = await life.let_pass(DAY + timedelta(hours=1))
+    assert ticket.resolved_at is not None
+    assert timedelta(0) <= ticket.resolved_at - began - 7 * DAY < timedelta(seconds=5)
+
+
+async def test_search_attributes_follow_the_ticket_across_runs(office: Office) -> None:
+    life = await (await office.open()).ticket(assignee="Ana", history_limit=SHORT)
+    for status in [Status.WAITING, Status.IN_PROGRESS] * 10:
+        await life.move(status, "Ana")
+        await life.settled()
+        description = await life.handle.describe()
+        assert description.typed_search_attributes.get(TICKET_STATUS) == status
+    assert len(await life.runs()) > 2
+
+
+async def test_flood_behind_a_slow_database_is_carried_in_bearable_pieces(office: Office, settings: Settings) -> None:
+    life = await (await office.open()).ticket()
+    tags = tuple(f"{number:050}" for number in range(50))
+    await life.obey(Edit(request_id="tags", fingerprint="tags", actor=API, tags=tags))
+    await life.settled()
+    async with await psycopg.AsyncConnection.connect(settings.psycopg_url) as blocker:
+        await blocker.execute("SELECT 1 FROM tickets WHERE id = %s FOR UPDATE", [life.id])
+        await write_at_once(life, 800)
+    ticket = await life.settled(timeout=30)
+    assert ticket.version == 2 + 800
+    description = await life.handle.describe()
+    assert description.status is WorkflowExecutionStatus.RUNNING
+
+
+@pytest.mark.timeout(600)
+async def test_sixty_days_of_waiting_and_thousands_of_messages_keep_the_history_bounded(
+    skipping_office: Office, capsys: pytest.CaptureFixture[str]
+) -> None:
+    every_three_days = ReminderLadder(
+        name="Patient",
+        steps=tuple(ReminderStep(after=3 * n * DAY, action=ReminderAction.REMIND) for n in range(1, 21)),
+    )
+    office = await skipping_office.open(reminders=every_three_days)
+    life = await office.ticket(assignee="Ana")
+    await life.move(Status.WAITING, "Ana")
+    await life.let_pass(61 * DAY)
+    assert len(await life.said_to_customer()) == 20
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await write_at_once(life, MESSAGES)
+    sent = loop.time() - began
+    ticket = await life.settled(timeout=300)
+    assert (ticket.status, (await life.story()).count("customer_replied")) == (Status.IN_PROGRESS, MESSAGES)
+    runs = await life.runs()
+    with capsys.disabled():
+        print(
+            f"\n{MESSAGES} messages sent in {sent:.1f} s, settled after {loop.time() - began:.1f} s; "
+            f"events of each run: {runs}"
+        )
+    assert max(runs) < 3000
+
+
+async def write_at_once(life: Life, messages: int) -> None:
+    turns = asyncio.Semaphore(64)
+
+    async def write() -> None:
+        async with turns:
+            await life.customer_writes(automatic=uuid4().int % 2 == 0)
+
+    await asyncio.gather(*(write() for _ in range(messages)))
