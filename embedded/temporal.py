@@ -32,7 +32,8 @@ DYNAMIC_CONFIG = {
     "history.timerProcessorMaxTimeShift": '"10ms"',
 }
 # Twice as fast as the default rollback journal. A killed server loses nothing, a power cut may lose the last commits.
-SQLITE = b"SQLite format 3\0"  # how each of its files begins
+SQLITE = b"SQLite format 3\0"  # how every database file of SQLite begins
+UNFINISHED = "unfinished"  # lies beside a database until it was ready for the first time
 PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL")
 
 
@@ -113,9 +114,7 @@ class EmbeddedTemporal:
         if self._metrics_port:
             command += ["--metrics-port", str(self._metrics_port)]
         if self.folder:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # private: histories hold tickets' titles
-            self._check(self.folder / "temporal.db")
-            command += ["--db-filename", self.folder / "temporal.db"]
+            command += ["--db-filename", self._database(self.folder)]
             command += [word for pragma in PRAGMAS for word in ("--sqlite-pragma", pragma)]
         for key in search_attributes.ALL:
             command += ["--search-attribute", f"{key.name}={_type_name(key.indexed_value_type)}"]
@@ -136,6 +135,8 @@ class EmbeddedTemporal:
                 raise EmbeddedError(f"Temporal was not ready after {timeout:.0f} s. Its log: {self.log}")
             meanwhile()
             time.sleep(0.05)
+        if self.folder:
+            (self.folder / UNFINISHED).unlink(missing_ok=True)
 
     def has_worker(self, task_queue: str) -> bool:
         """Whether a worker has asked for workflow tasks of that queue since the server started."""
@@ -164,10 +165,20 @@ class EmbeddedTemporal:
         if self._metrics_port:
             yield Port(self._metrics_port, "Temporal's metrics", METRICS_PORT_VARIABLE)
 
-    def _check(self, file: Path) -> None:
-        """Refuse what is no database. The server would, too, but after it deleted the write-ahead log beside it."""
-        if file.exists() and (beginning := _first_bytes(file, len(SQLITE))) and beginning != SQLITE:
-            raise EmbeddedError(f"Temporal's file is not a database: {file}{self._way_out()}")
+    def _database(self, folder: Path) -> Path:
+        """The path of the file, once there is nothing against using it; a first start that was killed left nothing."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # private: histories hold tickets' titles
+        file = folder / "temporal.db"
+        log = file.with_name(f"{file.name}-wal")
+        if (folder / UNFINISHED).exists():
+            for half in folder.glob(f"{file.name}*"):
+                half.unlink()
+        elif not file.exists() and not log.exists():
+            (folder / UNFINISHED).touch()
+        elif _first_bytes(file) != SQLITE:
+            # The server would refuse it, too, but after it deleted the write-ahead log.
+            raise EmbeddedError(f"Temporal's file is gone or no database: {file}{self._way_out()}")
+        return file
 
     def _way_out(self) -> str:
         if not self.folder:
@@ -214,9 +225,13 @@ async def ensure_search_attributes(client: Client, *, timeout: timedelta = timed
             await asyncio.sleep(0.5)
 
 
-def _first_bytes(file: Path, count: int) -> bytes:
-    with file.open("rb") as opened:
-        return opened.read(count)
+def _first_bytes(file: Path) -> bytes:
+    """As many as tell a database; none if there is no file."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(len(SQLITE))
+    except FileNotFoundError:
+        return b""
 
 
 def _type_name(kind: SearchAttributeIndexedValueType) -> str:

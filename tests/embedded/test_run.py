@@ -188,7 +188,7 @@ def test_a_part_that_dies_brings_all_down_with_a_message(site: Site, second_day:
     ("data", "damaged", "says"),
     [
         ("postgres", "cluster/global/pg_control", "FATAL|PANIC"),
-        ("temporal", "temporal.db", "file is not a database"),
+        ("temporal", "temporal.db", "gone or no database"),
     ],
 )
 def test_damaged_data_is_explained_and_left_alone(

@@ -15,8 +15,8 @@ from temporalio.service import RPCError
 
 from embedded.ports import LOOPBACK, free_port
 from embedded.process import EmbeddedError
-from embedded.temporal import RETENTION, EmbeddedTemporal, ensure_search_attributes
-from tests.support import eventually
+from embedded.temporal import RETENTION, SQLITE, UNFINISHED, EmbeddedTemporal, ensure_search_attributes
+from tests.support import eventually, eventually_sync
 from workflows import search_attributes
 
 WANTED = {key.name: int(key.indexed_value_type) for key in search_attributes.ALL}
@@ -96,14 +96,48 @@ def test_its_data_is_private(server: EmbeddedTemporal) -> None:
     assert server.folder.stat().st_mode & 0o077 == 0
 
 
-def test_damaged_data_is_explained_with_a_way_out(server: EmbeddedTemporal) -> None:
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"temporal.db": b"this is no database " * 500},
+        {"temporal.db": b""},
+        {"temporal.db": b"", "temporal.db-wal": b"all there is"},  # which the server would delete
+        {"temporal.db-wal": b"all there is"},
+    ],
+)
+def test_what_is_no_database_is_explained_and_left_alone(server: EmbeddedTemporal, files: dict[str, bytes]) -> None:
+    folder = put(server, files)
+    with pytest.raises(EmbeddedError, match="gone or no database") as caught:
+        server.start()
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == files
+    assert f"mv {folder} {folder}.damaged" in str(caught.value)
+
+
+def test_a_database_the_server_cannot_read_is_explained_with_a_way_out(server: EmbeddedTemporal) -> None:
+    folder = put(server, {"temporal.db": SQLITE + b"damaged " * 500})
+    with pytest.raises(EmbeddedError, match=r"file is not a database|malformed") as caught:
+        up(server)
+    assert f"mv {folder} {folder}.damaged" in str(caught.value)
+
+
+def test_what_a_killed_first_start_left_is_made_anew(server: EmbeddedTemporal) -> None:
+    server.start()
+    folder = server.folder
+    assert folder is not None
+    eventually_sync((folder / "temporal.db").exists)
+    server.kill()
+    (folder / "temporal.db").write_bytes(b"")  # as a kill a moment earlier leaves it
+    up(server)
+    assert (folder / "temporal.db").stat().st_size
+    assert not (folder / UNFINISHED).exists()  # from now on it is never deleted
+
+
+def put(server: EmbeddedTemporal, files: dict[str, bytes]) -> Path:
     assert server.folder is not None
     server.folder.mkdir(mode=0o700)
-    (server.folder / "temporal.db").write_bytes(b"this is no database " * 500)
-    with pytest.raises(EmbeddedError) as caught:
-        up(server)
-    assert "file is not a database" in str(caught.value)
-    assert f"mv {server.folder} {server.folder}.damaged" in str(caught.value)
+    for name, content in files.items():
+        (server.folder / name).write_bytes(content)
+    return server.folder
 
 
 def test_taken_ports_are_all_named_with_their_variables(server: EmbeddedTemporal) -> None:
