@@ -170,7 +170,7 @@ COMMANDS: list[Command] = [
 def test_closed_ticket_refuses_all_but_reopening(command: Command) -> None:
     with pytest.raises(TicketClosed) as refusal:
         lifecycle.decide(ticket_in(Status.CLOSED), command, LATER)
-    assert refusal.value.context == {"status": "closed", "legal": ["open", "in_progress"]}
+    assert refusal.value.context == {"current": "closed", "legal": ["open", "in_progress"]}
     assert lifecycle.decide(ticket_in(Status.RESOLVED, assignee="Ana"), COMMANDS[0], LATER).events
 
 
@@ -381,7 +381,8 @@ def test_changed_policy_asks_anew_for_deadlines_and_leaves_ladders_alone(status:
     fact = PolicyChanged(request_id="policy", reason="Tickets close after five days")
     changed = lifecycle.policy_changed(ticket, fact, LATER).ticket
     assert (changed.reminders, changed.acknowledgement) == (ticket.reminders, ticket.acknowledgement)
-    assert bool(wanted(changed)) is (status in (Status.RESOLVED, Status.CLOSED))
+    assert wanted(changed).sla
+    assert wanted(changed).auto_close is (status is Status.RESOLVED)
 
 
 def test_refused_command_is_told_and_changes_nothing() -> None:
