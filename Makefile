@@ -57,9 +57,10 @@ clean: ## Remove .venv and all caches; keeps .baton, where the data is
 compile = $(BIN)/uv pip compile pyproject.toml $(2) --python-version 3.11 --universal --generate-hashes --no-emit-index-url \
 	--custom-compile-command 'make pins' --quiet $(ARGS) --output-file $(1)
 
+# The plus sign has the check run even under `make -n`, which would promise what cannot be.
 $(VENV)/.made:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo "Baton needs Python 3.11 or newer; \"$(PYTHON)\" is $$($(PYTHON) --version 2>&1 || echo missing)." >&2; \
+	+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Baton needs Python 3.11 or newer; \"$(PYTHON)\" is $$($(PYTHON) --version 2>/dev/null || echo missing)." >&2; \
 		echo "Install one, or name it: make PYTHON=/path/to/python3.11 run" >&2; exit 1; }
 	@echo "Making $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
