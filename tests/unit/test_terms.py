@@ -4,10 +4,9 @@ import pytest
 
 from domain import lifecycle
 from domain.ladders import ReminderAction, ReminderLadder, ReminderStep, acknowledgement_ladder
-from domain.sla_planning import plan
-from domain.terms import SlaTerms, Terms, adopt, wanted
+from domain.terms import Terms, adopt, wanted
 from domain.ticket import Status, Ticket
-from tests.unit.tickets import LATER, LIMIT, NOW, TERMS, assign_to, named, ticket_in, to
+from tests.unit.tickets import LATER, LIMIT, NOW, TERMS, assign_to, named, recorded, ticket_in, to
 
 NO_TERMS = Terms()
 HASTY = Terms(
@@ -18,11 +17,6 @@ HASTY = Terms(
     auto_close_after=timedelta(hours=1),
     reopen_window=timedelta(days=1),
 )
-
-
-def with_plan(ticket: Ticket, terms: Terms) -> Terms:
-    nothing_promised = plan(ticket.clocks, None, None, ticket.priority, ticket.updated_at)
-    return terms.model_copy(update={"sla": SlaTerms(asked=ticket.sla_asked, plan=nothing_promised)})
 
 
 @pytest.mark.parametrize(
@@ -39,8 +33,9 @@ def with_plan(ticket: Ticket, terms: Terms) -> Terms:
 )
 def test_each_status_asks_for_the_rules_it_waits_by(status: Status, assignee: str | None, needs: set[str]) -> None:
     ticket = ticket_in(status, assignee=assignee, terms=NO_TERMS)
-    assert {name for name, needed in wanted(ticket) if needed} == needs | {"sla"}  # its clocks have just changed
-    assert not wanted(adopt(ticket, with_plan(ticket, TERMS)))
+    assert {name for name, needed in wanted(ticket) if needed} == needs
+    assert bool(wanted(ticket)) is bool(needs)
+    assert not wanted(recorded(ticket))
 
 
 @pytest.mark.parametrize("status", Status)

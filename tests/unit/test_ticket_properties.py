@@ -8,16 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain import lifecycle
+from domain.clocks import Metric
 from domain.commands import AgentReplied, Assign, CustomerReplied, Edit, Escalate, NoteAdded, PolicyChanged
 from domain.errors import DomainError
 from domain.events import Actor, TicketEvent
 from domain.ladders import EscalationLadder, LadderStep, Notify, RaisePriority, Reassign, Successor, Target
 from domain.priority import Priority
+from domain.sla import SlaPolicy, SlaTime
 from domain.story import REPORTED, Story
-from domain.terms import Terms, adopt, wanted
+from domain.terms import Terms, wanted
 from domain.ticket import Status, Ticket
 from domain.timers import Choice, fire, timers
-from tests.unit.tickets import ANA, API, BEN, CUSTOMER, NOW, TERMS, member, named, new_ticket, request, to
+from tests.unit.tickets import ANA, API, BEN, CUSTOMER, NOW, TERMS, member, named, new_ticket, recorded, request, to
 
 SUE = member("Sue")
 CLIMB = EscalationLadder(
@@ -131,18 +133,35 @@ steps = st.one_of(
 )
 gaps = st.sampled_from([timedelta(0), timedelta(minutes=5), timedelta(hours=2), timedelta(days=2), timedelta(days=40)])
 rules = st.sampled_from([TERMS, Terms(), TERMS.model_copy(update={"acknowledgement": CLIMB})])
+hours = st.sampled_from([timedelta(minutes=4), timedelta(hours=1), timedelta(days=3)])
+policies = st.one_of(
+    st.none(),
+    st.builds(
+        lambda targets, ladder: SlaPolicy(
+            id=named("policy"),
+            name="Promise",
+            targets={metric: dict.fromkeys(Priority, target) for metric, target in targets.items()},
+            counts=SlaTime.CALENDAR,
+            escalation_ladder_id=named("ladder") if ladder else None,
+        ),
+        st.dictionaries(st.sampled_from(Metric), hours),
+        st.booleans(),
+    ),
+)
 
 
 @settings(max_examples=150, deadline=None)
-@given(life=st.lists(st.tuples(steps, gaps, st.booleans()), max_size=25), terms=rules)
-def test_every_life_keeps_the_promises(life: list[tuple[Step, timedelta, bool]], terms: Terms) -> None:
+@given(life=st.lists(st.tuples(steps, gaps, st.booleans()), max_size=25), terms=rules, policy=policies)
+def test_every_life_keeps_the_promises(
+    life: list[tuple[Step, timedelta, bool]], terms: Terms, policy: SlaPolicy | None
+) -> None:
     story = lifecycle.create(new_ticket(), API, NOW, request(), "print")
     ticket, events, now = story.ticket, list(story.events), NOW
-    for step, gap, recorded in life:
+    for step, gap, is_recorded in life:
         now += gap
-        if recorded:  # terms come with the record of the step before, or later than the next step
-            ticket = adopt(ticket, terms)
-            assert adopt(ticket, terms) == ticket
+        if is_recorded:  # terms come with the record of the step before, or later than the next step
+            ticket = record(ticket, terms, policy)
+            check_state(ticket)
         before = ticket
         try:
             story = step(ticket, now)
@@ -153,6 +172,15 @@ def test_every_life_keeps_the_promises(life: list[tuple[Step, timedelta, bool]],
         check_step(before, story)
         check_state(ticket)
     check_story(new_ticket(), ticket, events)
+
+
+def record(ticket: Ticket, terms: Terms, policy: SlaPolicy | None) -> Ticket:
+    """Take on what is wanted, twice, as a repeated activity would."""
+    ladder = CLIMB if policy and policy.escalation_ladder_id else None
+    found = terms.model_copy(update={"breach_ladders": dict.fromkeys(wanted(ticket).breach_ladders, ladder)})
+    once = recorded(ticket, found, policy)
+    assert recorded(once, found, policy) == once
+    return once
 
 
 def check_step(before: Ticket, story: Story) -> None:

@@ -8,7 +8,9 @@ from domain import lifecycle
 from domain.commands import Assign, ChangeStatus
 from domain.events import Actor, ActorKind
 from domain.ladders import DEFAULT_REMINDERS, acknowledgement_ladder
-from domain.terms import Terms, adopt
+from domain.sla import SlaPolicy
+from domain.sla_planning import plan
+from domain.terms import SlaTerms, Terms, adopt
 from domain.ticket import Status, Ticket
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -88,5 +90,11 @@ def ticket_in(status: Status, *, assignee: str | None = "Ana", terms: Terms = TE
     if assignee:
         ticket = lifecycle.decide(ticket, assign_to(assignee), NOW).ticket
     for step in _WAY[status]:
-        ticket = adopt(lifecycle.decide(ticket, to(step), NOW).ticket, terms)
-    return adopt(ticket, terms)
+        ticket = recorded(lifecycle.decide(ticket, to(step), NOW).ticket, terms)
+    return recorded(ticket, terms)
+
+
+def recorded(ticket: Ticket, terms: Terms = TERMS, policy: SlaPolicy | None = None) -> Ticket:
+    """The ticket once it is in the read model and has taken on the terms that were found there."""
+    found = plan(ticket.clocks, policy, None, ticket.priority, ticket.updated_at)
+    return adopt(ticket, terms.model_copy(update={"sla": SlaTerms(asked=ticket.sla_asked, plan=found)}))
