@@ -1,0 +1,67 @@
+"""How fast the stream's clock runs, and the organizations' rules on that clock."""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+SHORTEST = timedelta(milliseconds=10)
+"""Below this a rule would act before a reader could see what it acts on."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Rules in the stream's time, and the speed-up that turns them into the replay's."""
+
+    speed_up: float
+    acknowledge_within: timedelta = timedelta(hours=1)
+    reminders_after: tuple[timedelta, ...] = (timedelta(hours=4), timedelta(hours=8))
+    auto_resolve_after: timedelta = timedelta(hours=16)
+    auto_close_after: timedelta = timedelta(hours=8)
+    reopen_window: timedelta = timedelta(hours=24)
+
+    def scaled(self, span: timedelta) -> timedelta:
+        """The span as the replay lives it."""
+        return max(span / self.speed_up, SHORTEST)
+
+    def document(self, span: timedelta) -> str:
+        """The same as the API takes it."""
+        return f"PT{self.scaled(span).total_seconds():.6f}S"
+
+    def ladder(self) -> dict[str, Any]:
+        """The reminder ladder of every replayed organization."""
+        steps = [{"after": self.document(after), "action": "remind"} for after in self.reminders_after]
+        steps.append({"after": self.document(self.auto_resolve_after), "action": "resolve"})
+        return {"name": "Replay", "is_default": True, "steps": steps}
+
+    def longest(self) -> timedelta:
+        """How long after the last step something may still happen by itself."""
+        last = max(self.acknowledge_within * 2, self.auto_resolve_after) + self.auto_close_after
+        return self.scaled(last)
+
+    def in_words(self) -> str:
+        """The rules for a report, in the stream's time."""
+        reminders = ", ".join(_words(after) for after in self.reminders_after)
+        return (
+            f"assigned tickets are taken up within {_words(self.acknowledge_within)} or go to the next member, waiting "
+            f"customers are reminded after {reminders}, resolved after {_words(self.auto_resolve_after)}, closed "
+            f"{_words(self.auto_close_after)} after that, and reopened for {_words(self.reopen_window)}"
+        )
+
+
+class StreamClock:
+    """Says when a moment of the stream has come; it starts at ``begins_at`` the moment it is made."""
+
+    def __init__(self, begins_at: datetime, speed_up: float) -> None:
+        self._begins_at = begins_at
+        self._speed_up = speed_up
+        self._started = time.monotonic()
+
+    def ahead(self, moment: datetime) -> float:
+        """Seconds until ``moment``; below zero once it has passed."""
+        due = (moment - self._begins_at).total_seconds() / self._speed_up
+        return due - (time.monotonic() - self._started)
+
+
+def _words(span: timedelta) -> str:
+    return f"{span / timedelta(hours=1):g} h"

@@ -1,0 +1,112 @@
+"""What agents do with a conversation: steps at moments of the stream, the same for the same seed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from random import Random
+
+from benchmarks.replay.stream import Conversation, Stream, StreamMessage
+
+
+class Kind(StrEnum):
+    """What a step does."""
+
+    OPEN = "open"
+    """The first message opens a ticket and is told to it."""
+    TELL = "tell"
+    """A later message is told to the conversation's ticket."""
+    ASSIGN = "assign"
+    """A ticket nobody owns gets an assignee."""
+    START = "start"
+    """The assignee takes the ticket up before answering."""
+    ANSWER = "answer"
+    WAIT = "wait"
+    RESOLVE = "resolve"
+    CLOSE = "close"
+
+
+FROM_CUSTOMER = (Kind.OPEN, Kind.TELL)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to do at ``at``, on the conversation's present ticket.
+
+    ``message`` is the message that calls for it and ``member`` the position, in the team, of whoever
+    does it where the ticket has no owner. ``key`` is unique in the replay and always the same.
+    """
+
+    kind: Kind
+    at: datetime
+    message: StreamMessage
+    member: int = 0
+
+    @property
+    def key(self) -> str:
+        return f"{self.message.message}:{self.kind}"
+
+
+@dataclass(frozen=True)
+class Habits:
+    """How the agents of the replay work; shares are of 1, delays are in minutes of the stream."""
+
+    ignored: float = 0.06
+    """Conversations that are assigned and then taken up by nobody."""
+    slow: float = 0.2
+    """Assignees who let the team's limit pass."""
+    starts_first: float = 0.3
+    waits: float = 0.55
+    resolves: float = 0.35
+    """After an answer; the rest is left in progress."""
+    closes: float = 0.2
+    """Resolved tickets that are closed by hand."""
+
+    def patience(self, random: Random) -> float:
+        """How long an assignee takes to act."""
+        return random.uniform(90, 360) if random.random() < self.slow else random.uniform(4, 40)
+
+
+def plan(stream: Stream, seed: int, members: int, habits: Habits | None = None) -> dict[str, tuple[Step, ...]]:
+    """The steps of each conversation, by its id and in order; ``members`` is how many a team has."""
+    return {
+        conversation.id: tuple(_steps(conversation, Random(f"{seed}:{conversation.id}"), members, habits or Habits()))
+        for conversation in stream.conversations
+    }
+
+
+def _steps(conversation: Conversation, random: Random, members: int, habits: Habits) -> Iterator[Step]:
+    ignored = random.random() < habits.ignored
+    following = [*(message.at for message in conversation.messages[1:]), None]
+    for position, (message, until) in enumerate(zip(conversation.messages, following, strict=True)):
+        yield Step(Kind.TELL if position else Kind.OPEN, message.at, message)
+        # What would come after the next message is not done: the agent sees that one first.
+        for step in _reaction(message, random, random.randrange(members), habits):
+            if ignored and step.kind is not Kind.ASSIGN:
+                break
+            if until is not None and step.at >= until:
+                break
+            yield step
+
+
+def _reaction(message: StreamMessage, random: Random, member: int, habits: Habits) -> Iterator[Step]:
+    """What agents do about one message, if the customer leaves them the time."""
+    at = message.at + _minutes(random.uniform(1, 10))
+    yield Step(Kind.ASSIGN, at, message, member)
+    at += _minutes(habits.patience(random))
+    if random.random() < habits.starts_first:
+        yield Step(Kind.START, at, message, member)
+        at += _minutes(random.uniform(2, 15))
+    yield Step(Kind.ANSWER, at, message, member)
+    outcome = random.random()
+    at += _minutes(random.uniform(1, 5))
+    if outcome < habits.waits:
+        yield Step(Kind.WAIT, at, message, member)
+    elif outcome < habits.waits + habits.resolves:
+        yield Step(Kind.RESOLVE, at, message, member)
+        if random.random() < habits.closes:
+            yield Step(Kind.CLOSE, at + _minutes(random.uniform(20, 120)), message, member)
+
+
+def _minutes(number: float) -> timedelta:
+    return timedelta(minutes=number)

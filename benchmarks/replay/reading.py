@@ -1,0 +1,149 @@
+"""Reads back everything the system has of a replay: lists, stories, conversations and the workflows themselves."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from temporalio.client import Client, RPCError, WorkflowFailureError
+from temporalio.service import RPCStatusCode
+
+from benchmarks.replay.api_client import Api, Caller, Refused
+from benchmarks.replay.journal import Journal, Tenant
+from benchmarks.replay.reconciliation import TenantReading, TicketReading, differences, story_gap
+from domain.ids import workflow_id
+from domain.ticket import Status, Ticket
+from workflows.search_attributes import TICKET_ORGANIZATION
+from workflows.ticket import TicketWorkflow
+
+S = TypeVar("S")
+T = TypeVar("T")
+Json = dict[str, Any]
+
+_LOOKS = 6
+"""Times a ticket is read before a difference counts: it may be changing at this moment."""
+_FIRST_PAUSE_SECONDS = 0.2
+_RPC_TIMEOUT = timedelta(seconds=10)
+_WORKFLOW_PREFIX = workflow_id(UUID(int=0)).removesuffix(str(UUID(int=0)))
+
+
+class Stopped(Exception):
+    """Reading was told to stop."""
+
+
+@dataclass
+class Reader:
+    """Reads through the API as any client does, and the workflows from Temporal.
+
+    ``advanced`` is told each ticket that has been read, and how many are known by then.
+    """
+
+    api: Api
+    journal: Journal
+    temporal: Client
+    concurrency: int
+    stop: asyncio.Event
+    advanced: Callable[[int], None] = lambda _known: None
+    _slots: asyncio.Semaphore = field(init=False)
+    _known: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self._slots = asyncio.Semaphore(self.concurrency)
+
+    async def waiting(self) -> int:
+        """How many tickets have something that will still happen by itself."""
+        living = [status.value for status in Status if status is not Status.CLOSED]
+        callers = [self.api.caller(tenant.api_key) for tenant in self.journal.tenants.values()]
+        lists = [await caller.pages("/tickets", status=living) for caller in callers]
+        return sum(bool(view["timers"]) for views in lists for view in views)
+
+    async def read(self) -> list[TenantReading]:
+        """All organizations of the replay, or ``Stopped``."""
+        return [await self._tenant(self.journal.tenants[brand]) for brand in sorted(self.journal.tenants)]
+
+    async def _tenant(self, tenant: Tenant) -> TenantReading:
+        caller = self.api.caller(tenant.api_key)
+        listed = await _listed(caller)
+        # Three witnesses of which tickets there should be: the lists, what was acknowledged to us, and Temporal.
+        acknowledged = {done.ticket_id for done in self.journal.done.values() if done.brand == tenant.brand}
+        ids = sorted({*listed, *acknowledged, *await self._workflows_of(tenant)})
+        self._known += len(ids)
+        tickets = await self._each(ids, lambda id_: self._ticket(caller, id_, listed.get(id_)))
+        # A conversation's tickets, follow-ups among them, all show the whole of it.
+        of_conversation = {ticket.view["conversation_id"]: ticket.id for ticket in tickets if ticket.view}
+        pages = await self._each(of_conversation.values(), lambda id_: caller.pages(f"/tickets/{id_}/messages"))
+        return TenantReading(tenant.brand, tickets, [message for page in pages for message in page])
+
+    async def _each(self, items: Iterable[S], read: Callable[[S], Awaitable[T]]) -> list[T]:
+        async def one(item: S) -> T:
+            async with self._slots:
+                if self.stop.is_set():
+                    raise Stopped
+                return await read(item)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(item)) for item in items]
+        except* Stopped:
+            raise Stopped from None
+        return [task.result() for task in tasks]
+
+    async def _ticket(self, caller: Caller, id_: str, listed: Json | None) -> TicketReading:
+        """The ticket once all three agree, or as it stands after the last look."""
+        view: Json | None = listed
+        listed_as: str | None = listed["listed_as"] if listed else None
+        pause = _FIRST_PAUSE_SECONDS
+        for look in range(1, _LOOKS + 1):
+            events = await _or_none(caller.pages(f"/tickets/{id_}/events")) or []
+            workflow = await self._workflow(id_, ended=view is not None and view["status"] == Status.CLOSED)
+            reading = TicketReading(id_, view, listed_as, events, workflow)
+            if look == _LOOKS or not (differences(reading) or story_gap(reading)):
+                break
+            await asyncio.sleep(pause)
+            pause *= 1.5
+            view = await _or_none(caller.get(f"/tickets/{id_}"))
+            if listed and view and view["version"] != listed["version"]:
+                listed_as = view["status"]  # the list is older than what is compared now
+        self.advanced(self._known)
+        return reading
+
+    async def _workflow(self, id_: str, *, ended: bool) -> Ticket | None:
+        """What the workflow holds, or what it ended with; ``None`` where Temporal has no workflow that did either."""
+        handle = self.temporal.get_workflow_handle_for(TicketWorkflow.run, workflow_id(UUID(id_)))
+        try:
+            if ended:
+                return await handle.result(rpc_timeout=_RPC_TIMEOUT)
+            live = await handle.query(TicketWorkflow.live, rpc_timeout=_RPC_TIMEOUT)
+        except WorkflowFailureError:
+            return None
+        except RPCError as error:
+            if error.status in (RPCStatusCode.NOT_FOUND, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED):
+                return None
+            raise
+        return live.ticket
+
+    async def _workflows_of(self, tenant: Tenant) -> set[str]:
+        """The tickets Temporal knows workflows of."""
+        query = f"{TICKET_ORGANIZATION.name} = '{tenant.id}'"
+        return {found.id.removeprefix(_WORKFLOW_PREFIX) async for found in self.temporal.list_workflows(query)}
+
+
+async def _listed(caller: Caller) -> dict[str, Json]:
+    """The tickets by id, each with the status it was found under; the newest where it moved between two lists."""
+    found: dict[str, Json] = {}
+    for status in Status:
+        for view in await caller.pages("/tickets", status=status.value):
+            if view["id"] not in found or found[view["id"]]["version"] <= view["version"]:
+                found[view["id"]] = {**view, "listed_as": status.value}
+    return found
+
+
+async def _or_none(reading: Awaitable[T]) -> T | None:
+    try:
+        return await reading
+    except Refused as refused:
+        if refused.status == 404:
+            return None
+        raise

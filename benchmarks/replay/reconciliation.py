@@ -1,0 +1,188 @@
+"""Compares what was sent, what is stored and what the workflows hold: pure, so that its failures can be tested."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from benchmarks.replay.desk import external_id
+from benchmarks.replay.stream import Stream, StreamMessage
+from domain.events import EventKind
+from domain.ticket import Ticket
+from domain.timers import timers
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TicketReading:
+    """A ticket as its row, its story and its workflow have it; ``None`` where one of them does not know it.
+
+    ``listed_as`` is the status under whose filter the lists show it.
+    """
+
+    id: str
+    view: Json | None
+    listed_as: str | None
+    events: Sequence[Json]
+    workflow: Ticket | None
+
+
+@dataclass(frozen=True)
+class TenantReading:
+    """Everything of one organization; ``messages`` are those of all its conversations."""
+
+    brand: str
+    tickets: Sequence[TicketReading]
+    messages: Sequence[Json]
+
+
+class MessageAccount(BaseModel):
+    """Where the messages of the stream are. All is well when ``sent`` were stored and told once, and no more."""
+
+    sent: int
+    stored_once: int
+    told_once: int
+    lost: int = Field(description="Not stored.")
+    stored_twice: int
+    altered: int = Field(description="Stored with another text.")
+    not_told: int = Field(description="Stored, and no ticket's story has it.")
+    told_twice: int
+    unknown: int = Field(description="Customers' messages that nobody sent.")
+
+
+class ReadModelAccount(BaseModel):
+    """How the read models compare with their workflows; ``gaps`` counts stories that are not whole."""
+
+    tickets: int
+    equal: int
+    differing: int
+    missing: int = Field(description="No row, or no workflow.")
+    running: int = Field(description="Compared with the workflow's live state.")
+    ended: int = Field(description="Compared with the workflow's result.")
+    gaps: int
+
+
+class Reconciliation(BaseModel):
+    """The verdict; ``problems`` names each of them, by ids and without text."""
+
+    messages: MessageAccount
+    read_models: ReadModelAccount
+    problems: list[str]
+
+
+def reconcile(stream: Stream, tenants: Sequence[TenantReading]) -> Reconciliation:
+    """Account for every message and compare every ticket."""
+    problems: list[str] = []
+    messages = _account_for_messages(stream, tenants, problems)
+    tickets = [ticket for tenant in tenants for ticket in tenant.tickets]
+    found = {ticket.id: differences(ticket) for ticket in tickets}
+    gaps = {ticket.id: gap for ticket in tickets if (gap := story_gap(ticket))}
+    missing = [ticket for ticket in tickets if ticket.view is None or ticket.workflow is None]
+    differing = sum(bool(found[ticket.id]) for ticket in tickets) - len(missing)
+    problems += [f"ticket {id_}: {difference}" for id_, each in found.items() for difference in each]
+    problems += [f"ticket {id_}: {gap}" for id_, gap in gaps.items()]
+    ended = sum(ticket.workflow is not None and ticket.workflow.closed_at is not None for ticket in tickets)
+    return Reconciliation(
+        messages=messages,
+        read_models=ReadModelAccount(
+            tickets=len(tickets),
+            equal=len(tickets) - len(missing) - differing,
+            differing=differing,
+            missing=len(missing),
+            running=sum(ticket.workflow is not None for ticket in tickets) - ended,
+            ended=ended,
+            gaps=len(gaps),
+        ),
+        problems=problems,
+    )
+
+
+def differences(ticket: TicketReading) -> list[str]:
+    """In what the row differs from what the workflow holds; both hold the same fields under the same names."""
+    view, workflow = ticket.view, ticket.workflow
+    if view is None:
+        return ["the read model does not have it"]
+    if workflow is None:
+        return ["Temporal does not have its workflow"]
+    state = workflow.model_dump(mode="json")
+    same_names = [name for name in state if name in view]
+    found = [f"{name} differs" for name in same_names if view[name] != state[name]]
+    for reference in ("team", "assignee"):
+        held = {"id": state[f"{reference}_id"], "name": state[f"{reference}_name"]}
+        if view[reference] != (held if held["id"] else None):
+            found.append(f"{reference} differs")
+    waits = [timer.model_dump(mode="json", include={"kind", "due_at", "summary"}) for timer in timers(workflow)]
+    if view["timers"] != waits:
+        found.append("timers differ")
+    if ticket.listed_as != view["status"]:
+        found.append(f"it is listed as {ticket.listed_as} and shown as {view['status']}")
+    return found
+
+
+def story_gap(ticket: TicketReading) -> str | None:
+    """What is missing in its story: versions count from 1 to that of the row, and each is there once."""
+    versions = [event["version"] for event in ticket.events]
+    expected = range(1, (ticket.view["version"] if ticket.view else len(versions)) + 1)
+    if versions == list(expected):
+        return None
+    lacking = sorted(set(expected) - set(versions))
+    return f"its story lacks the versions {lacking}" if lacking else "its story has versions of its own"
+
+
+def _account_for_messages(stream: Stream, tenants: Sequence[TenantReading], problems: list[str]) -> MessageAccount:
+    counts: Counter[str] = Counter()
+    sent = 0
+    by_brand = {tenant.brand: tenant for tenant in tenants}
+    for brand in stream.brands:
+        messages = {external_id(each): each for each in stream.messages if each.brand == brand}
+        sent += len(messages)
+        tenant = by_brand.get(brand, TenantReading(brand, (), ()))
+        stored = _by(tenant.messages, "external_id", author="customer")
+        told = _told(tenant.tickets)
+        for known, message in messages.items():
+            for verdict in _verdicts(message, stored.get(known, []), told):
+                counts[verdict] += 1
+                if verdict not in _GOOD:
+                    problems.append(f"message {message.message} ({brand}): {verdict.replace('_', ' ')}")
+        unknown = sorted(set(stored) - set(messages))
+        counts["unknown"] += len(unknown)
+        problems += [f"message {external} ({brand}): stored, but not of the stream" for external in unknown]
+    return MessageAccount(sent=sent, **{name: counts[name] for name in MessageAccount.model_fields if name != "sent"})
+
+
+_GOOD = ("stored_once", "told_once")
+
+
+def _verdicts(message: StreamMessage, stored: Sequence[Json], told: Mapping[str, Sequence[str]]) -> Iterable[str]:
+    if not stored:
+        yield "lost"
+        return
+    yield "stored_once" if len(stored) == 1 else "stored_twice"
+    if any(each["body"] != message.text for each in stored):
+        yield "altered"
+    tickets = [ticket for each in stored for ticket in told.get(each["id"], ())]
+    if not tickets or any(ticket not in {each["ticket_id"] for each in stored} for ticket in tickets):
+        yield "not_told"  # told to another ticket than the one that has it counts as not told
+    else:
+        yield "told_once" if len(tickets) == 1 else "told_twice"
+
+
+def _by(messages: Iterable[Json], name: str, author: str) -> dict[str, list[Json]]:
+    found: dict[str, list[Json]] = defaultdict(list)
+    for message in messages:
+        if message["author_kind"] == author:
+            found[message[name]].append(message)
+    return found
+
+
+def _told(tickets: Iterable[TicketReading]) -> dict[str, list[str]]:
+    """By message id, the tickets whose story says that the customer wrote it, once for each time it says so."""
+    told: dict[str, list[str]] = defaultdict(list)
+    for ticket in tickets:
+        for event in ticket.events:
+            if event["kind"] == EventKind.CUSTOMER_REPLIED:
+                told[event["about"]["message_id"]].append(ticket.id)
+    return told
