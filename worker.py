@@ -8,12 +8,14 @@ from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
+from activities.rollout import Rollout
 from activities.roster import Roster
 from activities.ticket_record import TicketRecord
 from db.engine import Sessions, make_engine, make_sessions
 from observability import configure_logging
 from settings import Settings
 from workflows.connection import connect
+from workflows.rollout import RolloutWorkflow
 from workflows.ticket import TicketWorkflow
 
 log = structlog.get_logger(__name__)
@@ -21,12 +23,12 @@ log = structlog.get_logger(__name__)
 
 def make_worker(client: Client, settings: Settings, sessions: Sessions) -> Worker:
     """Put the worker together; whoever runs it owns ``client`` and ``sessions``."""
-    record, roster = TicketRecord(sessions), Roster(sessions)
+    record, roster, rollout = TicketRecord(sessions), Roster(sessions), Rollout(sessions, client)
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,
-        workflows=[TicketWorkflow],
-        activities=[record.record, record.load, roster.choose],
+        workflows=[TicketWorkflow, RolloutWorkflow],
+        activities=[record.record, record.load, roster.choose, rollout.tell],
         workflow_runner=SandboxedWorkflowRunner() if settings.worker_sandboxed else UnsandboxedWorkflowRunner(),
         # With a fixed number of pollers most of them wait on sticky queues, and under load a new
         # ticket's first task starves for seconds (https://github.com/temporalio/sdk-rust/issues/1579).

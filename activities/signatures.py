@@ -13,6 +13,7 @@ from domain.ticket import Ticket
 RECORD_TICKET = "record_ticket"
 LOAD_TICKET = "load_ticket"
 CHOOSE_ASSIGNEE = "choose_assignee"
+TELL_TICKETS = "tell_tickets"
 
 
 class TicketBatch(Frozen):
@@ -56,3 +57,20 @@ class ChooseAssignee(Frozen):
     assignee_id: UUID | None
     tried: tuple[UUID, ...]
     successor: Successor
+
+
+class TellTickets(Frozen):
+    """Tell one page of running tickets, those with ids after ``after``, that rules have changed."""
+
+    organization_id: UUID
+    rollout_id: UUID
+    reason: str
+    after: UUID | None = None
+
+
+class ToldTickets(Frozen):
+    """What became of a page; ``last`` is where the next begins, ``None`` when there is none."""
+
+    examined: int
+    told: int
+    last: UUID | None

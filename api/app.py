@@ -10,13 +10,36 @@ from api import problems
 from api.body_limit import BodyLimit
 from api.dependencies import Services
 from api.read_model import ReadModel
-from api.routers import health, members, messages, organizations, reminder_ladders, teams, tickets
+from api.routers import (
+    calendars,
+    escalation_ladders,
+    health,
+    members,
+    messages,
+    organizations,
+    reminder_ladders,
+    sla_policies,
+    teams,
+    tickets,
+)
 from db.engine import make_engine, make_sessions
 from settings import Settings
 from workflows.connection import connect
 
 LARGEST_BODY = 1_000_000
 """Bytes; the largest document the API takes has 20,000 characters of text."""
+
+_NOUNS = (
+    tickets,
+    messages,
+    sla_policies,
+    calendars,
+    reminder_ladders,
+    escalation_ladders,
+    organizations,
+    members,
+    teams,
+)
 
 _DESCRIPTION = """Tickets that are never dropped: each one is a durable Temporal workflow.
 
@@ -40,7 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit, largest=LARGEST_BODY)
     problems.install(app)
     app.include_router(health.router)
-    for module in (tickets, messages, organizations, members, teams, reminder_ladders):
+    for module in _NOUNS:
         app.include_router(module.router, prefix="/api/v1", responses=problems.DOCUMENTED)
     return app
 

@@ -103,6 +103,18 @@ async def once(
     return _response(answer, status, {})
 
 
+async def claim(session: AsyncSession, organization_id: UUID, request: RequestId, *, status: int = 201) -> bool:
+    """Take the key for a write that finds its earlier effect by itself; false when this request has it already.
+
+    Raises ``IdempotencyKeyReused`` when another request has it. The caller owns the transaction. Two equal requests
+    at once: the second waits for the first to commit.
+    """
+    kept = await _claim(session, organization_id, request, status)
+    if kept is not None:
+        check_fingerprint(kept.fingerprint, request)
+    return kept is None
+
+
 async def _claim(
     session: AsyncSession, organization_id: UUID, request: RequestId, status: int
 ) -> IdempotentRequest | None:

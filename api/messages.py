@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
-from api.idempotency import RequestId
+from api.idempotency import RequestId, claim
 from api.problems import Problem
 from api.schemas.conversation import Author, CreateMessage, CreateNote
 from api.ticket_gateway import Fact
@@ -73,10 +73,10 @@ class Messages:
             body=document.body,
         )
         async with session.begin():
+            if request.given:
+                await claim(session, caller.organization_id, request)
             fresh = await session.scalar(statement.on_conflict_do_nothing().returning(Note.id)) is not None
             note = await session.get_one(Note, note_id)
-        if note.body != document.body:
-            raise _key_reused()
         fact = NoteAdded(note_id=note.id, at=note.created_at, actor=caller.actor)
         return Told(note, await self._tell(recorded, fact), fresh)
 
@@ -103,6 +103,8 @@ class Messages:
             sent_at=document.sent_at or datetime.now(UTC),
         )
         async with session.begin():
+            if request.given:
+                await claim(session, caller.organization_id, request)
             message = await session.scalar(statement.on_conflict_do_nothing().returning(Message))
             if message is not None:
                 return message, True

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from db.models import Requester, TicketEventRow, TicketRow
-from domain.ticket import Ticket
+from domain.ticket import Status, Ticket
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,9 @@ class TicketFilter:
     unassigned: bool | None = None
     tags: Sequence[str] = field(default=())
     """A ticket must have all of these."""
+    breached: bool | None = None
+    due_before: datetime | None = None
+    """Those whose next SLA deadline comes before this moment."""
     text: str | None = None
     """Words in title and description, as ``websearch_to_tsquery`` reads them."""
 
@@ -105,6 +109,10 @@ def list_tickets(organization_id: UUID, wanted: TicketFilter) -> Select[Any]:
     if wanted.unassigned is not None:
         empty = TicketRow.assignee_id.is_(None)
         statement = statement.where(empty if wanted.unassigned else ~empty)
+    if wanted.breached is not None:
+        statement = statement.where(TicketRow.breached if wanted.breached else ~TicketRow.breached)
+    if wanted.due_before is not None:
+        statement = statement.where(TicketRow.sla_due_at < wanted.due_before)
     if wanted.tags:
         statement = statement.where(TicketRow.tags.contains(list(wanted.tags)))
     if wanted.text:
@@ -129,3 +137,16 @@ def _is(organization_id: UUID, ticket_id: UUID) -> tuple[Any, Any]:
 
 def _read(row: Row[Any]) -> RecordedTicket:
     return RecordedTicket(Ticket.model_validate(row.state), row.description, row.Requester)
+
+
+async def running_tickets(session: AsyncSession, organization_id: UUID, after: UUID | None, limit: int) -> list[Ticket]:
+    """Tickets that are not closed, in the order of their ids, those after ``after``."""
+    statement = (
+        select(TicketRow.state)
+        .where(TicketRow.organization_id == organization_id, TicketRow.status != Status.CLOSED)
+        .order_by(TicketRow.id)
+        .limit(limit)
+    )
+    if after is not None:
+        statement = statement.where(TicketRow.id > after)
+    return [Ticket.model_validate(state) for state in await session.scalars(statement)]

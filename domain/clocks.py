@@ -92,7 +92,8 @@ class Clock(Frozen):
     ``revision`` counts changes of when it ran or of what is asked of it, over all episodes; ``planned_revision`` is the
     one the deadlines were computed for. The ``folded`` oldest spans are kept as the amounts ``carried_elapsed``
     (calendar time) and ``carried_business`` (under the calendar in force when they were folded).
-    ``missed_at``: the target ran out in time already spent, and its breach is still to be recorded.
+    ``warn_at`` and ``due_at`` are those of a running clock; a fulfilled one keeps the ``due_at`` it was held to.
+    ``missed_at`` is when the target of a stopped one ran out, in time already spent.
     """
 
     metric: Metric
@@ -307,7 +308,7 @@ def _caught_up(clock: Clock, at: datetime) -> _Step:
     if clock.breached_at or deadline is None or at <= deadline:
         return _Step(clock, ())
     event = _event(clock, ClockEventKind.BREACH, at, deadline)
-    return _Step(clock.model_copy(update={"breached_at": at, "missed_at": None}), (event,))
+    return _Step(clock.model_copy(update={"breached_at": at}), (event,))
 
 
 def _stopped(clock: Clock, at: datetime) -> dict[str, object]:

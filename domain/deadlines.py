@@ -81,7 +81,7 @@ def unplanned(clocks: Clocks) -> Clocks:
 def adopt(clocks: Clocks, plan: ClockPlan) -> Clocks:
     """The clocks with the plan's deadlines. Safe to repeat.
 
-    Metric by metric, a plan for another episode or revision, or made before the one in force for them, changes
+    Metric by metric, a plan for another revision, or made before the one in force for them, changes
     nothing: it never sets a deadline on a clock that has stopped since. Notices given stay given: a warned clock is
     not warned again, a breached one keeps its verdict. A fulfilled clock that was judged keeps its target too.
     """
@@ -137,23 +137,22 @@ def escalating(clocks: Clocks) -> tuple[Metric, ...]:
 
 
 def _adopted(clock: Clock, plan: MetricPlan, whole: ClockPlan) -> Clock:
-    stale = (plan.episode, plan.revision) != (clock.episode, clock.revision)
+    stale = plan.revision != clock.revision
     # Only against a plan that still holds: with none, a workflow would ask for plans until its clock has caught up.
     outrun = clock.planned and clock.planned_at is not None and whole.planned_at < clock.planned_at
     judged = clock.state is ClockState.FULFILLED and clock.planned
     if stale or outrun or judged or clock.state is ClockState.IDLE:
         return clock
-    running = clock.state is ClockState.RUNNING
     changes: dict[str, object] = {
         "planned_at": whole.planned_at,
         "planned_revision": plan.revision,
         "policy": whole.policy,
         "target": plan.target,
-        "warn_at": None if not running or clock.warned_at or clock.breached_at else plan.warn_at,
-        "due_at": plan.due_at if running else None,
-        "missed_at": None if running or clock.breached_at else plan.missed_at,
+        "warn_at": None if clock.warned_at or clock.breached_at else plan.warn_at,
+        "due_at": plan.due_at,
+        "missed_at": plan.missed_at,
     }
-    if plan.fold > clock.folded:
+    if plan.fold:
         changes |= {
             "spans": clock.spans[plan.fold - clock.folded :],
             "folded": plan.fold,
@@ -167,10 +166,10 @@ def _deadlines(clock: Clock) -> list[Deadline]:
     if clock.breached_at:
         return []
     found = []
+    if clock.warn_at:
+        found.append((ClockEventKind.WARN, clock.warn_at))
     # A paused clock waits: what it missed, by a target lowered meanwhile, is due when it runs again or ends.
     ends = {ClockState.RUNNING: clock.due_at, ClockState.FULFILLED: clock.missed_at}.get(clock.state)
-    if clock.state is ClockState.RUNNING and clock.warn_at:
-        found.append((ClockEventKind.WARN, clock.warn_at))
     if ends:
         found.append((ClockEventKind.BREACH, ends))
     return [Deadline(metric=clock.metric, kind=kind, at=at, episode=clock.episode) for kind, at in found]
@@ -184,7 +183,7 @@ def _recorded(clocks: Clocks, metric: Metric, kind: ClockEventKind, now: datetim
     if kind is ClockEventKind.WARN:
         changes: dict[str, object] = {"warned_at": now, "warn_at": None}
     else:
-        changes = {"breached_at": now, "warn_at": None, "missed_at": None}
+        changes = {"breached_at": now, "warn_at": None}
     event = ClockEvent(
         metric=metric,
         kind=kind,

@@ -1,11 +1,14 @@
 """How a ticket is answered with: its document, its version, and what a client should know about the answer."""
 
+from collections.abc import Mapping
+
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from api.idempotency import REPLAYED
 from api.schemas.ticket import AcceptedView, TicketView
 from api.tickets import Answer
+from domain.clocks import Metric
 from settings import Settings
 
 READ_MODEL = "Baton-Read-Model"
@@ -22,9 +25,11 @@ def answer_headers(answer: Answer) -> dict[str, str]:
     return headers
 
 
-def ticket_response(answer: Answer, settings: Settings, *, status: int = 200) -> Response:
+def ticket_response(
+    answer: Answer, settings: Settings, *, status: int = 200, explanations: Mapping[Metric, str] | None = None
+) -> Response:
     """The ticket as a document."""
-    view = TicketView.of(answer.recorded, settings)
+    view = TicketView.of(answer.recorded, settings, explanations)
     headers = {"ETag": f'"{view.version}"', **answer_headers(answer)}
     if status == 201:
         headers["Location"] = f"/api/v1/tickets/{view.id}"

@@ -9,8 +9,9 @@ from sqlalchemy import select
 
 from api.dependencies import Caller, Session
 from api.idempotency import Idempotency, once
+from api.own import find_own
 from api.pagination import Page, Paging, after_number, page_by_time
-from api.problems import not_found, unique_or
+from api.problems import unique_or
 from api.schemas.people import (
     CreateMember,
     EditMember,
@@ -57,7 +58,7 @@ async def list_members(
 
 @router.get("/members/{member_id}", summary="Read a member")
 async def read_member(member_id: UUID, caller: Caller, session: Session) -> MemberView:
-    return MemberView.model_validate(await _mine(session, caller, member_id))
+    return MemberView.model_validate(await find_own(session, caller, Member, member_id, "member"))
 
 
 @router.patch("/members/{member_id}", response_model=MemberView, summary="Change role, status, presence or name")
@@ -65,7 +66,7 @@ async def edit_member(
     member_id: UUID, document: EditMember, caller: Caller, session: Session, request: Idempotency
 ) -> Response:
     async def work() -> MemberView:
-        member = await _mine(session, caller, member_id, lock=True)
+        member = await find_own(session, caller, Member, member_id, "member", lock=True)
         for name, value in document.model_dump(exclude_none=True).items():
             setattr(member, name, value)
         await session.flush()
@@ -91,10 +92,3 @@ async def list_notifications(
     rows = list(await session.scalars(after_number(mine, Notification.id, place)))
     items = [NotificationView.model_validate(row) for row in rows[: place.limit]]
     return Page(items=items, next_cursor=str(items[-1].id) if len(rows) > place.limit else None)
-
-
-async def _mine(session: Session, caller: Caller, member_id: UUID, *, lock: bool = False) -> Member:
-    member = await session.get(Member, member_id, with_for_update=lock or None)
-    if member is None or member.organization_id != caller.organization_id:
-        raise not_found("member")
-    return member

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from api.dependencies import AppServices, Caller, Operator, Services, Session
-from api.idempotency import Idempotency, once
+from api.idempotency import REPLAYED, Idempotency, RequestId, claim, once
 from api.pagination import Page, Paging, page_by_time
 from api.problems import Problem, not_found
 from api.schemas.organization import (
@@ -28,10 +28,12 @@ router = APIRouter(tags=["organization"])
 
 @router.post("/organizations", status_code=201, dependencies=[Operator], summary="Create an organization (operator)")
 async def create_organization(
-    document: CreateOrganization, session: Session, services: AppServices, request: Idempotency
+    document: CreateOrganization, session: Session, services: AppServices, request: Idempotency, response: Response
 ) -> NewOrganizationView:
     """Create a tenant with its first API key, which is shown in this answer and never again."""
-    organization_id = uuid5(NAMESPACE_URL, f"organization:{request.key}:{request.fingerprint}")
+    organization_id = uuid5(NAMESPACE_URL, f"organization:{request.key}")
+    # Kept in the new organization's own realm, where its programs' keys are: the prefix keeps the two apart.
+    creation = RequestId(key=f"organization:{request.key}", fingerprint=request.fingerprint, given=request.given)
     async with session.begin():
         organization = await session.scalar(
             insert(Organization)
@@ -39,7 +41,9 @@ async def create_organization(
             .on_conflict_do_nothing()
             .returning(Organization)
         )
+        await claim(session, organization_id, creation)
         if organization is None:
+            response.headers[REPLAYED] = "true"
             kept = await session.get_one(Organization, organization_id)
             return NewOrganizationView(**OrganizationView.model_validate(kept).model_dump(), api_key=None)
         row, key = _new_key(organization_id, "first key", services)
@@ -61,7 +65,8 @@ async def edit_organization(
     """Change settings. Timers that run already stay; later ones follow the new settings."""
 
     async def work() -> OrganizationView:
-        organization = await session.get_one(Organization, caller.organization_id, with_for_update=True)
+        # Not FOR UPDATE: every row that names the organization holds a key share, and two of us would deadlock.
+        organization = await session.get_one(Organization, caller.organization_id, with_for_update={"key_share": True})
         for name, value in document.model_dump(exclude_none=True).items():
             setattr(organization, name, value)
         await session.flush()

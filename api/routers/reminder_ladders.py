@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.dependencies import Caller, Principal, Session
 from api.idempotency import Idempotency, once
+from api.own import find_own, in_turn
 from api.pagination import Page, Paging, page_by_time
-from api.problems import not_found, unique_or
+from api.problems import unique_or
 from api.schemas.ladder import ReminderLadderDocument, ReminderLadderView
 from db.models import ReminderLadderRow
 
@@ -24,6 +25,7 @@ async def create_ladder(
     """Without any ladder an organization has the built-in one: remind after 1 and 3 days, resolve after 7."""
 
     async def work() -> ReminderLadderView:
+        await in_turn(session, caller)
         row = ReminderLadderRow(
             id=uuid4(), organization_id=caller.organization_id, version=0, created_at=datetime.now(UTC)
         )
@@ -40,7 +42,9 @@ async def list_ladders(caller: Caller, session: Session, place: Paging) -> Page[
 
 @router.get("/{ladder_id}", summary="Read a reminder ladder")
 async def read_ladder(ladder_id: UUID, caller: Caller, session: Session) -> ReminderLadderView:
-    return ReminderLadderView.model_validate(await _mine(session, caller, ladder_id))
+    return ReminderLadderView.model_validate(
+        await find_own(session, caller, ReminderLadderRow, ladder_id, "reminder ladder")
+    )
 
 
 @router.put("/{ladder_id}", response_model=ReminderLadderView, summary="Replace a reminder ladder")
@@ -50,7 +54,13 @@ async def replace_ladder(
     """Replace a ladder; tickets that wait already stay on the one their waiting began with."""
 
     async def work() -> ReminderLadderView:
-        return await _write(session, caller, await _mine(session, caller, ladder_id, lock=True), document)
+        await in_turn(session, caller)
+        return await _write(
+            session,
+            caller,
+            await find_own(session, caller, ReminderLadderRow, ladder_id, "reminder ladder", lock=True),
+            document,
+        )
 
     return await once(session, caller.organization_id, request, work)
 
@@ -59,14 +69,9 @@ async def replace_ladder(
 async def delete_ladder(ladder_id: UUID, caller: Caller, session: Session) -> None:
     """Delete a ladder; without a default one, the built-in ladder applies."""
     async with session.begin():
-        await session.delete(await _mine(session, caller, ladder_id, lock=True))
-
-
-async def _mine(session: AsyncSession, caller: Principal, ladder_id: UUID, *, lock: bool = False) -> ReminderLadderRow:
-    row = await session.get(ReminderLadderRow, ladder_id, with_for_update=lock or None)
-    if row is None or row.organization_id != caller.organization_id:
-        raise not_found("reminder ladder")
-    return row
+        await session.delete(
+            await find_own(session, caller, ReminderLadderRow, ladder_id, "reminder ladder", lock=True)
+        )
 
 
 async def _write(

@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.dependencies import Caller, Principal, Session, find_member
 from api.idempotency import Idempotency, once
+from api.own import check_own, find_own
 from api.pagination import Page, Paging, after, encode_cursor
-from api.problems import Problem, not_found, unique_or
+from api.problems import Problem, unique_or
 from api.schemas.people import TeamDocument, TeamView
 from db.models import EscalationLadderRow, Member, Team, TeamMember, TicketRow
 from domain.ticket import Status
@@ -39,7 +40,7 @@ async def list_teams(caller: Caller, session: Session, place: Paging) -> Page[Te
 
 @router.get("/{team_id}", summary="Read a team")
 async def read_team(team_id: UUID, caller: Caller, session: Session) -> TeamView:
-    return (await _views(session, [await _mine(session, caller, team_id)]))[0]
+    return (await _views(session, [await find_own(session, caller, Team, team_id, "team")]))[0]
 
 
 @router.put("/{team_id}", response_model=TeamView, summary="Replace a team, its members included")
@@ -49,7 +50,9 @@ async def replace_team(
     """Replace a team. Ladders that run already stay on the limit they began with."""
 
     async def work() -> TeamView:
-        return await _write(session, caller, await _mine(session, caller, team_id, lock=True), document)
+        return await _write(
+            session, caller, await find_own(session, caller, Team, team_id, "team", lock=True), document
+        )
 
     return await once(session, caller.organization_id, request, work)
 
@@ -57,7 +60,7 @@ async def replace_team(
 @router.delete("/{team_id}", status_code=204, summary="Delete a team that has no unclosed tickets")
 async def delete_team(team_id: UUID, caller: Caller, session: Session) -> None:
     async with session.begin():
-        team = await _mine(session, caller, team_id, lock=True)
+        team = await find_own(session, caller, Team, team_id, "team", lock=True)
         used = await session.scalar(
             select(TicketRow.number)
             .where(
@@ -72,13 +75,6 @@ async def delete_team(team_id: UUID, caller: Caller, session: Session) -> None:
                 "still_in_use", f"Ticket #{used} is in this team's queue; assign its tickets elsewhere first."
             )
         await session.delete(team)
-
-
-async def _mine(session: AsyncSession, caller: Principal, team_id: UUID, *, lock: bool = False) -> Team:
-    team = await session.get(Team, team_id, with_for_update=lock or None)
-    if team is None or team.organization_id != caller.organization_id:
-        raise not_found("team")
-    return team
 
 
 async def _write(session: AsyncSession, caller: Principal, team: Team, document: TeamDocument) -> TeamView:
@@ -101,14 +97,7 @@ async def _write(session: AsyncSession, caller: Principal, team: Team, document:
 async def _check(session: AsyncSession, caller: Principal, document: TeamDocument) -> None:
     if document.supervisor_id:
         await find_member(session, caller.organization_id, document.supervisor_id, "supervisor_id")
-    if document.escalation_ladder_id:
-        ladder = await session.get(EscalationLadderRow, document.escalation_ladder_id)
-        if ladder is None or ladder.organization_id != caller.organization_id:
-            raise Problem(
-                "invalid_reference",
-                "escalation_ladder_id names no ladder of this organization.",
-                at="escalation_ladder_id",
-            )
+    await check_own(session, caller, EscalationLadderRow, document.escalation_ladder_id, "escalation_ladder_id")
     known = set(
         await session.scalars(
             select(Member.id).where(

@@ -1,6 +1,7 @@
 """Tickets: create, read, and command."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from api.idempotency import Idempotency, RequestId
 from api.pagination import Page, Paging, after, after_number, encode_cursor
 from api.problems import Problem
 from api.routers.answers import accepted_response, ticket_response
+from api.schemas.fields import Moment
 from api.schemas.ticket import (
     AcceptedView,
     ActorView,
@@ -28,9 +30,11 @@ from api.schemas.ticket import (
 from api.ticket_gateway import RunEnded
 from api.tickets import Answer, Tickets
 from db.models import TicketEventRow, TicketRow
+from db.sla import load_sla_book
 from db.tickets import TicketFilter, TicketOrder, list_tickets, read_listed
 from domain.commands import Assign, ChangeStatus, Command, Edit, Escalate
 from domain.priority import Priority
+from domain.sla_planning import explain
 from domain.ticket import ChannelKind, Status
 from domain.timers import timers
 
@@ -116,6 +120,8 @@ async def list_all(
     team_id: Annotated[list[UUID] | None, Query()] = None,
     assignee_id: Annotated[list[UUID] | None, Query()] = None,
     unassigned: Annotated[bool | None, Query(description="Only those without, or with, an assignee.")] = None,
+    breached: Annotated[bool | None, Query(description="Only those with, or without, a breached SLA metric.")] = None,
+    due_before: Annotated[Moment | None, Query(description="The next SLA deadline comes before this moment.")] = None,
     tag: Annotated[list[str] | None, Query(description="All of these tags.")] = None,
     q: Annotated[
         str | None, Query(max_length=200, description='Words of title and description; "phrases" and -not work.')
@@ -129,6 +135,8 @@ async def list_all(
         team_ids=team_id or (),
         assignee_ids=assignee_id or (),
         unassigned=unassigned,
+        breached=breached,
+        due_before=due_before,
         tags=[each.strip().casefold() for each in tag or ()],
         text=q,
     )
@@ -142,7 +150,12 @@ async def list_all(
 
 @router.get("/{ticket_id}", response_model=TicketView, summary="Read a ticket")
 async def read_ticket(ticket_id: UUID, tickets: Acting) -> Response:
-    return ticket_response(Answer(await tickets.find(ticket_id)), tickets.services.settings)
+    """The ticket with the arithmetic of its SLA clocks."""
+    recorded = await tickets.find(ticket_id)
+    book = await load_sla_book(tickets.session, tickets.caller.organization_id)
+    plan = book.plan(recorded.ticket, datetime.now(UTC))
+    explanations = {metric.metric: explain(metric) for metric in plan.metrics if metric.episode}
+    return ticket_response(Answer(recorded), tickets.services.settings, explanations=explanations)
 
 
 @router.patch("/{ticket_id}", response_model=TicketView, responses=_ACCEPTED, summary="Edit title, priority or tags")
@@ -249,5 +262,6 @@ def _event_view(row: TicketEventRow) -> EventView:
         reason=row.reason,
         changes=row.changes,
         about=row.about,
+        clocks=row.clock_events,
         request_id=row.request_id,
     )

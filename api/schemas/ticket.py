@@ -1,5 +1,6 @@
 """Tickets as clients send and see them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -7,8 +8,11 @@ from uuid import UUID
 from pydantic import ConfigDict, Field
 
 from api.schemas.fields import Description, Document, Email, ExternalId, Name, Named, Reason, Tags, Title, View, named
+from api.schemas.sla import ClockView
 from db.tickets import RecordedTicket
+from domain.clocks import Metric
 from domain.ids import workflow_id
+from domain.ladders import LadderRun
 from domain.priority import Priority
 from domain.ticket import ChannelKind, Source, Status, Ticket, legal_targets
 from domain.timers import Timer, timers
@@ -107,6 +111,29 @@ class TimerView(View):
         return cls(kind=timer.kind, due_at=timer.due_at, summary=timer.summary)
 
 
+class LadderView(View):
+    """A ladder the ticket climbs: because of a breached metric, or because nobody acknowledges it."""
+
+    because_of: str = Field(examples=["first_response"])
+    name: str
+    began_at: datetime
+    next_step: int = Field(description="Counted through all repetitions, from 1.")
+    next_at: datetime
+
+    @classmethod
+    def of(cls, because_of: str, run: LadderRun | None) -> "LadderView | None":
+        """The view of a run, ``None`` where there is nothing left to climb."""
+        if run is None or run.due_at is None:
+            return None
+        return cls(
+            because_of=because_of,
+            name=run.ladder.name,
+            began_at=run.began_at,
+            next_step=run.position,
+            next_at=run.due_at,
+        )
+
+
 class RequesterView(View):
     """The customer who asks."""
 
@@ -144,14 +171,23 @@ class TicketView(View):
     reopen_until: datetime | None = Field(description="Until when a customer's message reopens the closed ticket.")
     reopened: int = Field(description="How many times.")
     escalated: int = Field(description="How many times.")
+    breached: bool = Field(description="Whether an SLA metric was breached, and not begun anew since.")
+    clocks: list[ClockView]
+    ladders: list[LadderView] = Field(description="Escalation ladders the ticket climbs.")
     timers: list[TimerView] = Field(description="What will happen by itself, the next first.")
     temporal_ui_url: str = Field(description="The ticket's workflow in the Temporal UI.")
 
     @classmethod
-    def of(cls, recorded: RecordedTicket, settings: Settings) -> "TicketView":
-        """The view of a ticket."""
+    def of(
+        cls, recorded: RecordedTicket, settings: Settings, explanations: Mapping[Metric, str] | None = None
+    ) -> "TicketView":
+        """The view of a ticket; ``explanations`` are of its clocks."""
         ticket = recorded.ticket
-        own = {name: getattr(ticket, name) for name in cls.model_fields.keys() & Ticket.model_fields.keys()}
+        own = {
+            name: getattr(ticket, name) for name in cls.model_fields.keys() & Ticket.model_fields.keys() - {"clocks"}
+        }
+        climbed = [LadderView.of("acknowledgement", ticket.acknowledgement)]
+        climbed += [LadderView.of(ladder.metric.value, ladder.run) for ladder in ticket.breach_ladders]
         return cls(
             **own,
             description=recorded.description,
@@ -159,6 +195,9 @@ class TicketView(View):
             requester=RequesterView.model_validate(recorded.requester),
             team=named(ticket.team_id, ticket.team_name),
             assignee=named(ticket.assignee_id, ticket.assignee_name),
+            breached=ticket.breached,
+            clocks=[ClockView.of(clock, (explanations or {}).get(clock.metric)) for clock in ticket.clocks.all()],
+            ladders=[view for view in climbed if view],
             timers=[TimerView.of(timer) for timer in timers(ticket)],
             temporal_ui_url=ui_url(settings, ticket.id),
         )
@@ -199,6 +238,9 @@ class EventView(View):
     reason: str | None
     changes: dict[str, object] = Field(examples=[{"status": {"before": "open", "after": "in_progress"}}])
     about: dict[str, object]
+    clocks: list[dict[str, object]] = Field(
+        description="What it did to the SLA clocks: activate, pause, resume, fulfil, warn, breach."
+    )
     request_id: str | None
 
 

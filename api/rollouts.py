@@ -1,0 +1,65 @@
+"""Rollouts: telling running tickets of changed rules, as a workflow that nothing interrupts."""
+
+from dataclasses import dataclass
+from uuid import UUID, uuid5
+
+from temporalio.client import RPCError, WorkflowExecutionStatus
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCStatusCode
+
+from api.dependencies import Principal, Services
+from api.problems import Problem, not_found
+from api.schemas.sla import RolloutView
+from workflows.rollout import RolloutWorkflow, StartRollout
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """Starts and reads the caller's rollouts."""
+
+    services: Services
+    caller: Principal
+
+    async def start(self, request_key: str, reason: str) -> UUID:
+        """Begin to tell the organization's running tickets; once for a request."""
+        rollout_id = uuid5(self.caller.organization_id, f"rollout:{request_key}")
+        start = StartRollout(organization_id=self.caller.organization_id, rollout_id=rollout_id, reason=reason)
+        try:
+            await self.services.temporal.start_workflow(
+                RolloutWorkflow.run,
+                start,
+                id=self._workflow_id(rollout_id),
+                task_queue=self.services.settings.temporal_task_queue,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                static_summary=reason[:200],
+                rpc_timeout=self.services.settings.command_timeout,
+            )
+        except WorkflowAlreadyStartedError:
+            pass
+        except RPCError:
+            raise Problem(
+                "temporal_unavailable",
+                "The change is saved, but running tickets could not be told: Temporal does not answer. "
+                "Send the request again with the same Idempotency-Key.",
+            ) from None
+        return rollout_id
+
+    async def read(self, rollout_id: UUID) -> RolloutView:
+        """How far a rollout has come, or ``not_found``."""
+        timeout = self.services.settings.command_timeout
+        handle = self.services.temporal.get_workflow_handle_for(RolloutWorkflow.run, self._workflow_id(rollout_id))
+        try:
+            description = await handle.describe(rpc_timeout=timeout)
+            progress = await handle.query(RolloutWorkflow.progress, rpc_timeout=timeout)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                raise not_found("rollout") from None
+            raise Problem("temporal_unavailable", "Temporal does not answer; ask again.") from None
+        running = description.status in (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW)
+        return RolloutView(
+            id=rollout_id, status="running" if running else "done", examined=progress.examined, told=progress.told
+        )
+
+    def _workflow_id(self, rollout_id: UUID) -> str:
+        return f"rollout-{self.caller.organization_id}-{rollout_id}"
