@@ -62,6 +62,11 @@ def test_a_new_ticket_owes_a_first_response_and_a_resolution() -> None:
             id="each unanswered customer is an episode",
         ),
         pytest.param(
+            [(REPLY, 1), (MESSAGE, 2), (REPLY, 2)],
+            ["first_response fulfil", "next_response activate", "next_response fulfil"],
+            id="an answer in the instant of the message",
+        ),
+        pytest.param(
             [(WAIT, 1), (RESUME, 2), (WAIT, 3)],
             ["resolution pause", "resolution resume", "resolution pause"],
             id="waiting pauses the resolution alone",
@@ -109,30 +114,23 @@ def test_what_a_life_records(story: list[tuple[Transition, float]], events: list
 
 
 @pytest.mark.parametrize(
-    ("story", "state", "since"),
+    ("story", "episode", "since"),
     [
+        pytest.param([(REPLY, 1), (MESSAGE, 3), (MESSAGE, 2)], 1, 2, id="an older message moves the start back"),
+        pytest.param([(REPLY, 2), (MESSAGE, 1)], 0, None, id="a message the answer came after"),
+        pytest.param([(REPLY, 1), (MESSAGE, 3), (REPLY, 2)], 1, 3, id="a reply from before it"),
         pytest.param(
-            [(REPLY, 1), (MESSAGE, 3), (MESSAGE, 2)], ClockState.RUNNING, 2, id="an older message moves the start back"
+            [(REPLY, 1), (MESSAGE, 2), (MESSAGE, 4), (REPLY, 3)], 2, 4, id="a reply to the first message only"
         ),
-        pytest.param([(REPLY, 2), (MESSAGE, 1)], ClockState.IDLE, None, id="a message the answer came after"),
-        pytest.param([(REPLY, 1), (MESSAGE, 3), (REPLY, 2)], ClockState.RUNNING, 3, id="a reply from before it"),
-        pytest.param(
-            [(REPLY, 1), (MESSAGE, 2), (MESSAGE, 4), (REPLY, 3)],
-            ClockState.RUNNING,
-            4,
-            id="a reply to the first message only",
-        ),
-        pytest.param([(MESSAGE, 2), (REPLY, 1)], ClockState.RUNNING, 2, id="a message after the first response"),
-        pytest.param(
-            [(MESSAGE, 2), (RESOLVE, 3), (REPLY, 1)], ClockState.IDLE, None, id="resolving settled that message"
-        ),
+        pytest.param([(MESSAGE, 2), (REPLY, 1)], 1, 2, id="a message after the first response"),
+        pytest.param([(MESSAGE, 2), (RESOLVE, 3), (REPLY, 1)], 0, None, id="resolving settled that message"),
     ],
 )
 def test_what_is_told_late_counts_from_when_it_was_written(
-    story: list[tuple[Transition, float]], state: ClockState, since: float | None
+    story: list[tuple[Transition, float]], episode: int, since: float | None
 ) -> None:
     clock = live(*story).clocks.next_response
-    assert clock.state is state
+    assert clock.episode == episode
     assert clock.running_since == (None if since is None else after(since))
     assert clock.activated_at == clock.running_since
 
@@ -157,6 +155,7 @@ def test_running_time_is_kept_as_spans_and_waiting_is_not() -> None:
 def test_reopening_goes_on_from_what_was_spent_and_leaves_out_the_time_between() -> None:
     clock = live((RESOLVE, 3), (REOPEN, 50), (RESOLVE, 54)).clocks.resolution
     assert (elapsed(clock), clock.paused, clock.episode) == (7 * HOUR, timedelta(0), 1)
+    assert live((RESOLVE, 3), (REOPEN, 50)).clocks.resolution.fulfilled_at is None
 
 
 @pytest.mark.parametrize(
@@ -207,6 +206,7 @@ def test_a_pause_after_the_deadline_records_the_breach_first() -> None:
         pytest.param([], POLICY, Verdict.RUNNING, id="running"),
         pytest.param([(WAIT, 1)], POLICY, Verdict.PAUSED, id="paused"),
         pytest.param([(RESOLVE, 1)], POLICY, Verdict.MET, id="met"),
+        pytest.param([(WAIT, 1), (RESOLVE, 99)], POLICY, Verdict.MET, id="met, since it waited"),
         pytest.param([(RESOLVE, 30)], POLICY, Verdict.BREACHED, id="breached"),
         pytest.param([(RESOLVE, 30), (REOPEN, 31)], POLICY, Verdict.BREACHED, id="breached once is breached"),
         pytest.param([(RESOLVE, 1), (REOPEN, 2)], POLICY, Verdict.RUNNING, id="met, but reopened"),

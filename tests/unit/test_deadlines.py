@@ -89,7 +89,13 @@ def test_each_is_recorded_once_at_its_instant() -> None:
 def test_a_breach_leaves_no_warning_to_come() -> None:
     breached = breach(PLANNED, Metric.FIRST_RESPONSE, after(1))
     assert told(breached.events) == ["first_response breach"]
-    assert fire(breached.clocks, after(1)) == Change(breached.clocks)
+    for clocks in (breached.clocks, planned(unplanned(breached.clocks), after(1))):
+        assert clocks.first_response.warn_at is None
+        assert fire(clocks, after(1)) == Change(clocks)
+
+
+def test_a_deadline_to_come_is_not_late() -> None:
+    assert [deadline.late_by(after(0.9)) for deadline in deadlines(PLANNED)[:2]] == [HOUR / 10, timedelta(0)]
 
 
 def test_a_late_worker_records_all_that_is_due_once_in_order_and_says_how_late() -> None:
@@ -151,9 +157,15 @@ def test_a_warning_at_the_instant_of_the_pause_is_not_given_again() -> None:
     assert kinds(fire(again, after(95)).events) == [ClockEventKind.BREACH]
 
 
-def test_a_clock_that_runs_again_has_no_deadline_until_it_is_planned() -> None:
-    clocks = resumed(waiting(PLANNED, after(2)).clocks, after(80)).clocks
-    assert {each.metric for each in deadlines(clocks)} == {Metric.FIRST_RESPONSE}
+@pytest.mark.parametrize(
+    "clocks",
+    [
+        pytest.param(resumed(waiting(PLANNED, after(2)).clocks, after(80)).clocks, id="resumed"),
+        pytest.param(reopened(resolved(PLANNED, after(2)).clocks, after(80)).clocks, id="reopened"),
+    ],
+)
+def test_a_clock_that_runs_again_has_no_deadline_until_it_is_planned(clocks: Clocks) -> None:
+    assert Metric.RESOLUTION not in {each.metric for each in deadlines(clocks)}
     assert needs_plan(clocks)
     assert in_hours(deadlines(planned(clocks, after(80))))[-1] == ("resolution", "breach", 98)
 

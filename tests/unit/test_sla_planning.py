@@ -236,6 +236,33 @@ def test_a_target_runs_out_with_the_working_day(ended: str, missed: str | None) 
     assert judged.missed_at == (utc(missed) if missed else None)
 
 
+def test_a_pause_at_the_deadline_is_in_time_only_if_nothing_runs_after_it() -> None:
+    at_the_deadline = wait(opened(NOW).clocks, after(20)).clocks
+    done = resolved(at_the_deadline, after(30)).clocks
+    assert planned(done, after(40)).resolution.missed_at is None
+    gone_on = resolved(resumed(at_the_deadline, after(30)).clocks, after(31)).clocks
+    assert planned(gone_on, after(40)).resolution.missed_at == after(20)
+
+
+@pytest.mark.parametrize(
+    ("target", "missed"),
+    [
+        pytest.param(51, None, id="it has not run out"),
+        pytest.param(50, 99, id="it ran out after what is folded"),
+        pytest.param(1, 34, id="it ran out in what is folded: told with the oldest stretch that is kept"),
+    ],
+)
+def test_folded_time_counts_for_the_verdict(target: int, missed: float | None) -> None:
+    clocks = opened(NOW).clocks
+    for number in range(FOLD_OVER + 1):
+        clocks = resumed(wait(clocks, after(2 * number + 1)).clocks, after(2 * number + 2)).clocks
+    folded = planned(clocks, after(98), None)
+    assert folded.resolution.folded == 17
+    # 49 stretches of an hour, every other hour, and two hours more.
+    judged = planned(resolved(unplanned(folded), after(100)).clocks, after(100), promising({RESOLUTION: target * HOUR}))
+    assert judged.resolution.missed_at == (None if missed is None else after(missed))
+
+
 def test_a_clock_that_has_not_begun_promises_nothing() -> None:
     found = plan(opened(NOW).clocks, POLICY, None, Priority.NORMAL, after(1)).of(Metric.NEXT_RESPONSE)
     assert (found.target, found.due_at, found.spent) == (None, None, timedelta(0))
