@@ -13,6 +13,7 @@ _VERBS = r.CONTACT | r.PHONE | r.CONNECT | r.WANT
 _HEAD = _VERBS | r.HELP | r.SKIP | r.ME | r.PLEASE | r.ABLE | r.LINK | r.THERE
 _BARE = _VERBS | r.NOUNS | r.GENUINE | r.SKIP | r.PLEASE | r.HELP | r.THERE | r.LINK | r.ME | r.ABLE | r.AFTER
 _NOT_BARE = r.COUNT | r.MINE | r.IDENTITY | r.PAST | r.SAID | r.ASKING | r.DETAILS | r.NEGATOR | r.DISLIKE
+_WITH_VERB = frozenset({"contact a person", "connect to a person", "call a person", "person and contact"})
 _SHORT = 6  # tokens in a clause that names whom it wants and nothing else
 
 
@@ -247,7 +248,7 @@ class _Part:
         """Whether nothing, or a time, a reason or a "please", follows; a strange word would be a name."""
         if at + 1 == len(self.roles):
             return True
-        return bool(self.roles[at + 1] & (r.AFTER | r.PLEASE | r.FIRST | r.ME | r.LINK))
+        return bool(self.roles[at + 1] & (r.AFTER | r.PLEASE | r.FIRST | r.ME | r.LINK | r.NOUNS))
 
     # The extent of a request, and what speaks against it
 
