@@ -89,8 +89,8 @@ class Span(Frozen):
 class Clock(Frozen):
     """One metric's clock: when it ran, and the deadlines a policy lays over it.
 
-    ``revision`` counts changes of when it ran or of what is asked of it, over all episodes; ``planned_revision`` is the
-    one the deadlines were computed for. The ``folded`` oldest spans are kept as the amounts ``carried_elapsed``
+    ``revision`` counts changes of when it ran, over all episodes; ``planned_revision`` is the one the
+    deadlines were computed for. The ``folded`` oldest spans are kept as the amounts ``carried_elapsed``
     (calendar time) and ``carried_business`` (under the calendar in force when they were folded).
     ``warn_at`` and ``due_at`` are those of a running clock; a fulfilled one keeps the ``due_at`` it was held to.
     ``missed_at`` is when the target of a stopped one ran out, in time already spent.
@@ -122,7 +122,7 @@ class Clock(Frozen):
 
     @property
     def planned(self) -> bool:
-        """Whether the deadlines are those of the clock as it stands."""
+        """Whether the deadlines are those of the clock as it ran last."""
         return self.planned_revision == self.revision
 
     @property

@@ -68,22 +68,13 @@ def needs_plan(clocks: Clocks) -> bool:
     return any(clock.state is not ClockState.IDLE and not clock.planned for clock in clocks.all())
 
 
-def unplanned(clocks: Clocks) -> Clocks:
-    """The clocks as they are to be told that the priority, the policy or its calendar changed: ``needs_plan`` holds.
-
-    Deadlines in force stay until the next plan, and no plan that was under way is adopted any more. A fulfilled clock
-    is not asked again.
-    """
-    running = (clock for clock in clocks.all() if clock.state in (ClockState.RUNNING, ClockState.PAUSED))
-    return clocks.having(*(clock.model_copy(update={"revision": clock.revision + 1}) for clock in running))
-
-
 def adopt(clocks: Clocks, plan: ClockPlan) -> Clocks:
     """The clocks with the plan's deadlines. Safe to repeat.
 
-    Metric by metric, a plan for another revision, or made before the one in force for them, changes
-    nothing: it never sets a deadline on a clock that has stopped since. Notices given stay given: a warned clock is
-    not warned again, a breached one keeps its verdict. A fulfilled clock that was judged keeps its target too.
+    Metric by metric, a plan for another revision changes nothing: it never sets a deadline on a clock that has stopped
+    since. Of two plans for one revision the one adopted last is in force, whatever the clocks of the machines that made
+    them said. Notices given stay given: a warned clock is not warned again, a breached one keeps its verdict. A
+    fulfilled clock that was judged keeps its target too.
     """
     return clocks.having(*(_adopted(clocks.of(each.metric), each, plan) for each in plan.metrics))
 
@@ -126,8 +117,8 @@ def fire(clocks: Clocks, now: datetime) -> Change:
 def escalating(clocks: Clocks) -> tuple[Metric, ...]:
     """The metrics whose breach calls for its ladder: breached, not yet fulfilled, and with a target still in force.
 
-    Ask after every change: a ladder that runs for a metric no longer named here has to stop. A ladder begins with the
-    breach alone: a metric may be named here again, after a reopening, without another one.
+    Ask after every change: a ladder that runs for a metric no longer named here has to stop. A metric may be named
+    here again, after a reopening or with a policy that is switched on again; its episode has had its ladder then.
     """
     return tuple(
         clock.metric
@@ -137,11 +128,8 @@ def escalating(clocks: Clocks) -> tuple[Metric, ...]:
 
 
 def _adopted(clock: Clock, plan: MetricPlan, whole: ClockPlan) -> Clock:
-    stale = plan.revision != clock.revision
-    # Only against a plan that still holds: with none, a workflow would ask for plans until its clock has caught up.
-    outrun = clock.planned and clock.planned_at is not None and whole.planned_at < clock.planned_at
     judged = clock.state is ClockState.FULFILLED and clock.planned
-    if stale or outrun or judged or clock.state is ClockState.IDLE:
+    if plan.revision != clock.revision or judged or clock.state is ClockState.IDLE:
         return clock
     changes: dict[str, object] = {
         "planned_at": whole.planned_at,

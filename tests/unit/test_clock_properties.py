@@ -25,7 +25,7 @@ from domain.clocks import (
     resumed,
     waiting,
 )
-from domain.deadlines import ClockPlan, adopt, due, escalating, fire, needs_plan, next_timer, unplanned
+from domain.deadlines import ClockPlan, adopt, due, escalating, fire, needs_plan, next_timer
 from domain.priority import Priority
 from domain.sla import SlaPolicy, SlaTime
 from domain.sla_planning import plan
@@ -64,13 +64,14 @@ class Life:
         self.under_way: ClockPlan | None = None
         self.policy: SlaPolicy | None = POLICY
         self.priority = Priority.NORMAL
+        self.asked = False
 
     def step(self, stirring: Stirring) -> None:
         gap, what, settled = stirring
         self.now += gap
         if isinstance(what, tuple):
             self.policy, self.priority = what
-            self.clocks = unplanned(self.clocks)
+            self.asked = True
         elif what == "begin plan":
             self.under_way = self._plan()
         elif what == "end plan":
@@ -85,8 +86,9 @@ class Life:
 
     def settle(self) -> None:
         """Plan what is not planned and record what is due, as a workflow does before it waits."""
-        if needs_plan(self.clocks):
+        if self.asked or needs_plan(self.clocks):
             self.clocks = adopt(self.clocks, self._plan())
+        self.asked = False
         self._take(fire(self.clocks, self.now))
 
     def _plan(self) -> ClockPlan:

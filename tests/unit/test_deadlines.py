@@ -30,7 +30,6 @@ from domain.deadlines import (
     fire,
     needs_plan,
     next_timer,
-    unplanned,
     warn,
 )
 from domain.priority import Priority
@@ -89,7 +88,7 @@ def test_each_is_recorded_once_at_its_instant() -> None:
 def test_a_breach_leaves_no_warning_to_come() -> None:
     breached = breach(PLANNED, Metric.FIRST_RESPONSE, after(1))
     assert told(breached.events) == ["first_response breach"]
-    for clocks in (breached.clocks, planned(unplanned(breached.clocks), after(1))):
+    for clocks in (breached.clocks, planned(breached.clocks, after(1))):
         assert clocks.first_response.warn_at is None
         assert fire(clocks, after(1)) == Change(clocks)
 
@@ -187,8 +186,6 @@ def test_a_clock_that_runs_again_has_no_deadline_until_it_is_planned(clocks: Clo
         pytest.param(
             customer_message(human_reply(PLANNED, after(1)).clocks, after(2)).clocks, True, id="another response owed"
         ),
-        pytest.param(unplanned(PLANNED), True, id="the priority changed"),
-        pytest.param(unplanned(resolved(PLANNED, after(1)).clocks), False, id="the priority of a resolved ticket"),
     ],
 )
 def test_when_clocks_need_a_plan(clocks: Clocks, needed: bool) -> None:
@@ -213,7 +210,6 @@ def test_adopting_twice_changes_nothing_more() -> None:
         pytest.param(waiting(NEW, after(1)).clocks, id="paused"),
         pytest.param(resumed(waiting(NEW, after(1)).clocks, after(2)).clocks, id="paused and resumed"),
         pytest.param(resolved(NEW, after(1)).clocks, id="resolved"),
-        pytest.param(unplanned(NEW), id="the priority changed"),
     ],
 )
 def test_a_plan_for_what_the_clock_was_before_changes_nothing(since: Clocks) -> None:
@@ -226,20 +222,9 @@ def test_a_plan_for_an_earlier_episode_changes_nothing() -> None:
     assert adopt(second, plan_for(first, after(2))).next_response == second.next_response
 
 
-def test_an_earlier_plan_does_not_replace_a_later_one() -> None:
-    urgent = planned(NEW, after(0.1), priority=Priority.URGENT)
-    assert adopt(urgent, plan_for(NEW, NOW)) == urgent
-
-
-def test_a_plan_from_a_machine_whose_clock_is_behind_is_adopted_where_there_is_no_other() -> None:
-    resumed_since = resumed(waiting(PLANNED, after(2)).clocks, after(3)).clocks
-    assert not needs_plan(planned(resumed_since, NOW - INSTANT))
-
-
-def test_deadlines_in_force_stay_while_new_ones_are_looked_for() -> None:
-    changed = unplanned(PLANNED)
-    assert deadlines(changed) == deadlines(PLANNED)
-    assert in_hours(deadlines(planned(changed, NOW, priority=Priority.URGENT))) == [
+@pytest.mark.parametrize("now", [after(0.1), NOW, NOW - HOUR], ids=["later", "at once", "on a machine that is behind"])
+def test_a_plan_replaces_the_one_before(now: datetime) -> None:
+    assert in_hours(deadlines(planned(PLANNED, now, priority=Priority.URGENT))) == [
         ("first_response", "warn", 0.2),
         ("first_response", "breach", 0.25),
         ("resolution", "warn", 3.2),
@@ -247,16 +232,9 @@ def test_deadlines_in_force_stay_while_new_ones_are_looked_for() -> None:
     ]
 
 
-def test_a_plan_under_way_when_the_priority_changed_does_not_hide_the_change() -> None:
-    under_way = plan_for(NEW)
-    clocks = adopt(unplanned(NEW), under_way)
-    assert needs_plan(clocks)
-    assert planned(clocks, NOW, priority=Priority.URGENT).resolution.target == 4 * HOUR
-
-
 def test_a_fulfilled_clock_keeps_the_target_it_was_judged_by() -> None:
     answered = human_reply(PLANNED, after(0.5)).clocks
-    again = planned(unplanned(answered), after(0.6), priority=Priority.URGENT)
+    again = planned(answered, after(0.6), priority=Priority.URGENT)
     assert (again.first_response.target, again.first_response.verdict) == (HOUR, Verdict.MET)
     assert again.resolution.target == 4 * HOUR
 
@@ -265,13 +243,13 @@ def test_notices_given_are_not_given_again_when_the_target_changes() -> None:
     clocks = fire(PLANNED, after(0.9)).clocks
     for target in (0.25, 5, 0.5, 8):
         policy = promising({Metric.FIRST_RESPONSE: target * HOUR, Metric.RESOLUTION: 99 * HOUR})
-        clocks = planned(unplanned(clocks), after(0.9), policy)
+        clocks = planned(clocks, after(0.9), policy)
         assert {each.kind for each in deadlines(clocks) if each.metric is Metric.FIRST_RESPONSE} == {
             ClockEventKind.BREACH
         }
     clocks, events = fire(clocks, after(9))
     assert told(events) == ["first_response breach"]
-    longer = planned(unplanned(clocks), after(9), promising({Metric.FIRST_RESPONSE: 50 * HOUR}))
+    longer = planned(clocks, after(9), promising({Metric.FIRST_RESPONSE: 50 * HOUR}))
     assert fire(longer, after(60)).events == ()
     assert longer.first_response.verdict is Verdict.BREACHED
 
@@ -287,10 +265,10 @@ def test_notices_given_are_not_given_again_when_the_target_changes() -> None:
 def test_a_promise_that_is_gone_stops_warnings_and_the_ladder(policy: SlaPolicy | None) -> None:
     breached = fire(PLANNED, after(1)).clocks
     assert escalating(breached) == (Metric.FIRST_RESPONSE,)
-    off = planned(unplanned(breached), after(2), policy)
+    off = planned(breached, after(2), policy)
     assert escalating(off) == ()
     assert fire(off, after(99)) == Change(off)
-    on = planned(unplanned(off), after(10))
+    on = planned(off, after(10))
     assert in_hours(deadlines(on)) == [("resolution", "warn", 16), ("resolution", "breach", 20)]
 
 
@@ -314,7 +292,7 @@ def test_reopening_a_breached_resolution_gives_no_second_breach() -> None:
 
 def test_what_ran_out_while_paused_is_told_when_the_clock_runs_again_or_ends() -> None:
     paused = waiting(human_reply(PLANNED, after(0.5)).clocks, after(10)).clocks
-    urgent = planned(unplanned(paused), after(11), priority=Priority.URGENT)
+    urgent = planned(paused, after(11), priority=Priority.URGENT)
     assert urgent.resolution.missed_at == after(4)
     assert deadlines(urgent) == []
     again = planned(resumed(urgent, after(50)).clocks, after(50), priority=Priority.URGENT)

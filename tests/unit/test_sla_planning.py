@@ -8,7 +8,7 @@ import pytest
 from domain.calendar import BusinessCalendar, OwnDate, Weekday
 from domain.clocks import ClockEventKind, Clocks, Metric, Verdict, human_reply, opened, reopened, resolved, resumed
 from domain.clocks import waiting as wait
-from domain.deadlines import fire, unplanned
+from domain.deadlines import fire
 from domain.priority import Priority
 from domain.sla import SlaPolicy, SlaTime
 from domain.sla_planning import FOLD_OVER, explain, in_words, plan
@@ -145,7 +145,7 @@ WAITED = resumed(wait(planned(opened(NOW).clocks, NOW), after(10)).clocks, after
         pytest.param(WAITED, 82, 84, 82, id="after it"),
         pytest.param(
             resumed(
-                planned(unplanned(wait(opened(NOW).clocks, after(10)).clocks), after(30), priority=Priority.HIGH),
+                planned(wait(opened(NOW).clocks, after(10)).clocks, after(30), priority=Priority.HIGH),
                 after(82),
             ).clocks,
             82,
@@ -160,13 +160,13 @@ def test_the_paused_time_stays_paused_when_the_priority_rises(
     clocks: Clocks, now: float, due: float, warned: float
 ) -> None:
     # High has twelve hours, of which ten are spent; the warning at 9 h 36 min is overdue.
-    raised = planned(unplanned(clocks), after(now), priority=Priority.HIGH).resolution
+    raised = planned(clocks, after(now), priority=Priority.HIGH).resolution
     assert (raised.due_at, raised.warn_at) == (after(due), after(warned))
     assert raised.paused == 72 * HOUR
 
 
 def test_a_target_already_spent_falls_due_when_the_clock_last_began_to_run() -> None:
-    raised = planned(unplanned(WAITED), after(83), priority=Priority.URGENT)
+    raised = planned(WAITED, after(83), priority=Priority.URGENT)
     assert raised.resolution.due_at == after(82)
     events = fire(raised, after(83)).events
     assert kinds(events) == [ClockEventKind.WARN, ClockEventKind.BREACH]
@@ -180,7 +180,7 @@ def test_in_a_single_stretch_it_falls_due_when_it_was_spent() -> None:
 
 def test_a_lower_priority_gives_time_back() -> None:
     clocks = planned(opened(NOW).clocks, NOW, priority=Priority.URGENT)
-    lowered = planned(unplanned(clocks), after(3), priority=Priority.NORMAL)
+    lowered = planned(clocks, after(3), priority=Priority.NORMAL)
     assert lowered.resolution.due_at == after(20)
     assert planned(lowered, after(4), priority=Priority.LOW).resolution.due_at is None
 
@@ -195,7 +195,7 @@ def test_an_edited_calendar_counts_the_time_already_spent_anew() -> None:
     clocks = planned(opened(NOW).clocks, NOW, policy, OFFICE)
     assert clocks.resolution.due_at == utc("2026-11-24T17:00")
     mornings = OFFICE.model_copy(update={"hours": weekly("09:00-13:00"), "version": 2})
-    edited = planned(unplanned(clocks), utc("2026-11-24T12:00"), policy, mornings).resolution
+    edited = planned(clocks, utc("2026-11-24T12:00"), policy, mornings).resolution
     assert edited.due_at == utc("2026-11-26T13:00")  # four mornings from Monday on
     assert edited.policy is not None
     assert edited.policy.calendar_version == 2
@@ -204,7 +204,7 @@ def test_an_edited_calendar_counts_the_time_already_spent_anew() -> None:
 def test_time_spent_follows_from_business_to_calendar_time() -> None:
     spent = planned(opened(NOW).clocks, NOW, in_business_time(10 * HOUR), OFFICE)
     assert spent.resolution.due_at == after(26)
-    assert planned(unplanned(spent), after(9), promising({RESOLUTION: 10 * HOUR})).resolution.due_at == after(10)
+    assert planned(spent, after(9), promising({RESOLUTION: 10 * HOUR})).resolution.due_at == after(10)
 
 
 @pytest.mark.parametrize("policy", [None, POLICY.model_copy(update={"enabled": False})])
@@ -258,8 +258,9 @@ def test_folded_time_counts_for_the_verdict(target: int, missed: float | None) -
         clocks = resumed(wait(clocks, after(2 * number + 1)).clocks, after(2 * number + 2)).clocks
     folded = planned(clocks, after(98), None)
     assert folded.resolution.folded == 17
-    # 49 stretches of an hour, every other hour, and two hours more.
-    judged = planned(resolved(unplanned(folded), after(100)).clocks, after(100), promising({RESOLUTION: target * HOUR}))
+    # 49 stretches of an hour, every other hour, and two hours more, whose plan is found only when they are over.
+    again = resumed(wait(folded, after(98)).clocks, after(98)).clocks
+    judged = planned(resolved(again, after(100)).clocks, after(100), promising({RESOLUTION: target * HOUR}))
     assert judged.resolution.missed_at == (None if missed is None else after(missed))
 
 
