@@ -21,7 +21,7 @@ from domain.commands import ChangeStatus, Command
 from domain.events import Actor, ActorKind, EventKind
 from domain.ids import conversation_id, requester_id, ticket_id, workflow_id
 from domain.lifecycle import check, closed
-from domain.ticket import TRANSITIONS, Status, Ticket
+from domain.ticket import TRANSITIONS, Status, Ticket, legal_targets
 from workflows.messages import Created, Outcome
 
 
@@ -86,7 +86,15 @@ class Tickets:
             outcome = await self._obey(recorded, command)
             check_fingerprint(outcome.fingerprint, request)
             fallback = replace(recorded, ticket=outcome.ticket)
-            return await self._shown(watch, fallback, request.key)
+            answer = await self._shown(watch, fallback, request.key)
+            if answer.pending and outcome.repeated:
+                # The workflow knows that it has dealt with the request, and only the read model how.
+                raise Problem(
+                    "outcome_unknown",
+                    "An earlier request with this Idempotency-Key was dealt with, but what it came to cannot be read "
+                    "yet. Send the request again with the same Idempotency-Key.",
+                )
+            return answer
 
     async def submit(self, wanted_id: UUID, command: Command, request: RequestId) -> None:
         """Hand a command on and do not wait for its outcome, which the ticket's events will tell."""
@@ -174,6 +182,8 @@ class Tickets:
             if found is None:
                 return None
             recorded, kept = found
+            if kept is not None and kept.kind == EventKind.COMMAND_REFUSED:
+                raise _refused(kept)
             if kept is not None and kept.ticket is not None:
                 return replace(recorded, ticket=kept.ticket)
             # Without an answer of its own: a fact, or a command that asked for what already was.
@@ -275,8 +285,15 @@ def replayed(recorded: RecordedTicket, kept: KeptAnswer, request: RequestId) -> 
     """The earlier answer to the same request; a refusal is given again too."""
     check_fingerprint(kept.fingerprint, request)
     if kept.kind == EventKind.COMMAND_REFUSED:
-        raise Problem(str(kept.about["code"]), kept.reason or "The command was refused.")
+        raise _refused(kept)
     return Answer(replace(recorded, ticket=kept.ticket or recorded.ticket), replayed=True)
+
+
+def _refused(kept: KeptAnswer) -> Problem:
+    """The refusal of a command nobody waited for, with the moves that were legal then."""
+    status = kept.ticket and kept.ticket.status
+    then = {"current": status, "legal": legal_targets(status)} if status else {}
+    return Problem(str(kept.about["code"]), kept.reason or "The command was refused.", **then)
 
 
 def customer(requester: Requester) -> Actor:

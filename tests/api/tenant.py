@@ -35,11 +35,16 @@ class Tenant:
     id: str
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def authorization(self) -> dict[str, str]:
+        """For calls that do not go through ``call``."""
+        return {"Authorization": f"Bearer {self.key}"}
+
     async def call(
         self, method: str, path: str, json: object = None, *, key: str | None = None, **others: Any
     ) -> httpx.Response:
         """One request; ``key`` is its Idempotency-Key."""
-        headers = {"Authorization": f"Bearer {self.key}", **self.headers, **others.pop("headers", {})}
+        headers = {**self.authorization, **self.headers, **others.pop("headers", {})}
         if key is not None:
             headers["Idempotency-Key"] = key
         if json is not None:
