@@ -36,6 +36,7 @@ from domain.ids import workflow_id
 from domain.ticket import Ticket
 from settings import Settings
 from workflows.attributes import attributes_of
+from workflows.details import summary
 from workflows.messages import Created, LiveTicket, Outcome, StartTicket, Submitted
 from workflows.ticket import TicketWorkflow
 
@@ -186,11 +187,6 @@ class TicketGateway:
             if error.status in _AWAY:
                 raise Problem("temporal_unavailable", f"Temporal does not answer. {_SAME_KEY}") from None
             raise
-
-
-def summary(ticket: Ticket) -> str:
-    """What the Temporal UI's list shows of a run; Temporal allows 400 bytes."""
-    return ticket.label.encode()[:400].decode(errors="ignore")
 
 
 def _unknown() -> Problem:

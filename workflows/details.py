@@ -5,6 +5,11 @@ from domain.ticket import Ticket
 from domain.timers import timers
 
 
+def summary(ticket: Ticket) -> str:
+    """Markdown: number and title, what the Temporal UI's list shows of a run; Temporal allows 400 bytes."""
+    return _text(ticket.label).encode()[:400].decode(errors="ignore")
+
+
 def details(ticket: Ticket) -> str:
     """Markdown: number, title, status, who has it, and what it waits for, the next first."""
     lines = [
