@@ -76,10 +76,11 @@ class _Part:
         for at, role in enumerate(self.roles):
             if role & r.REQUEST:
                 yield Match("fixed phrase", 0.85, at, at)
-            elif role & r.HANDOVER and self._ends_or_goes_on(at):
+            elif role & r.HANDOVER and (self._ends_or_goes_on(at) or self._names_someone(at)):
                 yield Match("handover", 0.75, at, at)
             elif role & r.UNSURE:
-                yield Match("perhaps", 0.4, at, at)
+                spoken_to = self._spoken_to(at)
+                yield Match("person and contact", 0.85, at, spoken_to) if spoken_to else Match("perhaps", 0.4, at, at)
 
     # Nouns
 
@@ -249,6 +250,24 @@ class _Part:
         if at + 1 == len(self.roles):
             return True
         return bool(self.roles[at + 1] & (r.AFTER | r.PLEASE | r.FIRST | r.ME | r.LINK | r.NOUNS))
+
+    def _names_someone(self, at: int) -> bool:
+        """Whether a person follows, with nothing but small words between."""
+        for role in self.roles[at + 1 : at + 5]:
+            if role & r.NOUNS:
+                return True
+            if not role & (r.SKIP | r.GENUINE | r.MINE | r.PLEASE):
+                break
+        return False
+
+    def _spoken_to(self, at: int) -> int | None:
+        """Where, after "is there someone", the verb of "I could talk to" stands."""
+        for i in range(at + 1, min(len(self.roles), at + 7)):
+            if self.roles[i] & (r.CONTACT | r.PHONE):
+                return i
+            if not self.roles[i] & (r.SKIP | r.LINK | r.FIRST | r.ABLE | r.ME | r.HELP | r.WANT):
+                break
+        return None
 
     # The extent of a request, and what speaks against it
 

@@ -66,8 +66,8 @@ class HumanRequestDetector:
         parts = clauses(text)
         languages, corrections = self.lexicon.candidates(parts)
         best = NOTHING
-        for language in languages:
-            for clause in parts:
+        for clause in parts if languages else ():
+            for language in self.lexicon.fitting(clause, languages, corrections):
                 tokens = self.lexicon.read(clause, language, corrections)
                 match = best_match(tokens, language, clause.starts_sentence and clause.ends_sentence)
                 if match and match.score > best.score:

@@ -57,6 +57,15 @@ class Language:
         """``word`` as the table spells it, with or without its accents, or ``None`` when the table does not have it."""
         return word if word in self.vocabulary else self.plain.get(unaccented(word))
 
+    def known_characters(self, run: str) -> int:
+        """How many characters of a run without spaces belong to the table's pieces."""
+        known = at = 0
+        while at < len(run):
+            end = next((end for end in range(min(len(run), at + self.longest_piece), at, -1) if run[at:end] in self.unspaced), at)
+            known += end - at
+            at = max(end, at + 1)
+        return known
+
 
 def read_tables(directories: Iterable[Path]) -> list[Language]:
     """Every language of the ``*.toml`` files in ``directories``; files of one language add up.

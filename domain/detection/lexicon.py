@@ -13,6 +13,12 @@ _REPEATED = re.compile(r"(.)\1{2,}")
 _LONGEST_CORRECTED = 24  # no trigger word is longer; keeps hostile runs of letters cheap
 
 
+_NEARLY = 0.85  # a language that knows fewer words of a clause, measured by the best one, would misread it
+
+Corrections = dict[str, dict[int, str]]
+"""Misspelt words: the spelling that was meant, by the language's place."""
+
+
 @dataclass(slots=True)
 class Token:
     """A word or a phrase with its roles (0: unknown); ``corrected``: a letter was wrong."""
@@ -30,6 +36,7 @@ class Lexicon:
     def __init__(self, languages: Sequence[Language]) -> None:
         self.languages = tuple(languages)
         self._anchored: dict[str, int] = {}  # anchor word -> bit per language
+        self._place = {language.code: place for place, language in enumerate(self.languages)}
         self._known: set[str] = set()
         self._nouns: dict[str, int] = {}
         self._nearby: dict[str, list[tuple[str, int]]] = {}  # a word less one letter -> words and their languages
@@ -51,10 +58,10 @@ class Lexicon:
                 for shorter in {form, *_less_one(form)}:
                     self._nearby.setdefault(shorter, []).append((word, bits))
 
-    def candidates(self, clauses: Iterable[Clause]) -> tuple[list[Language], dict[str, dict[int, str]]]:
+    def candidates(self, clauses: Iterable[Clause]) -> tuple[list[Language], Corrections]:
         """The languages with an anchor in ``clauses``, and corrections: word to spelling per language position."""
         found = 0
-        corrections: dict[str, dict[int, str]] = {}
+        corrections: Corrections = {}
         pieces: set[str] = set()
         for clause in clauses:
             for word in clause.words:
@@ -90,9 +97,28 @@ class Lexicon:
                             found.setdefault(position, spelling)
         return found
 
-    def read(self, clause: Clause, language: Language, corrections: dict[str, dict[int, str]]) -> list[Token]:
+    def fitting(self, clause: Clause, languages: Sequence[Language], corrections: Corrections) -> list[Language]:
+        """Of ``languages`` those that know nearly as many of the clause's words as the one that knows the most."""
+        if len(languages) == 1:
+            return list(languages)
+        known = [0] * len(languages)
+        for word in clause.words:
+            text = word.text
+            if word.unspaced:
+                for place, language in enumerate(languages):
+                    known[place] += language.known_characters(text)
+                continue
+            near = corrections.get(text)
+            plain = unaccented(text)
+            for place, language in enumerate(languages):
+                if text in language.vocabulary or plain in language.plain or (near and self._place[language.code] in near):
+                    known[place] += 1
+        enough = max(known) * _NEARLY
+        return [language for place, language in enumerate(languages) if known[place] >= enough]
+
+    def read(self, clause: Clause, language: Language, corrections: Corrections) -> list[Token]:
         """The clause as tokens of ``language``, the longest phrases first."""
-        position = self.languages.index(language)
+        position = self._place[language.code]
         words: list[tuple[str | None, Word, bool]] = []
         for word in clause.words:
             if word.unspaced:
