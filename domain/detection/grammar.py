@@ -1,4 +1,4 @@
-"""What makes a clause a request for a person: verb and noun near each other, in any language, and what speaks against."""
+"""What makes a clause a request for a person, verb and noun near each other, and what speaks against it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -87,9 +87,10 @@ class _Part:
     def _around_noun(self, at: int, role: int) -> Iterator[Match]:
         yield from self._verb_before(at, role)
         yield from self._verb_after(at, role)
-        if role & (r.HUMAN | r.STAFF) and at and self.roles[at - 1] & r.GENUINE and len(self.roles) <= _SHORT + 3:
-            if not self.all_roles & (r.PAST | r.SAID | r.MINE | r.NEGATOR | r.ASKING):
-                yield Match("real person", 0.75, at - 1, at)
+        genuine = role & (r.HUMAN | r.STAFF) and at and self.roles[at - 1] & r.GENUINE
+        told = self.all_roles & (r.PAST | r.SAID | r.MINE | r.NEGATOR | r.ASKING)
+        if genuine and not told and len(self.roles) <= _SHORT + 3:
+            yield Match("real person", 0.75, at - 1, at)
 
     def _verb_before(self, at: int, noun: int) -> Iterator[Match]:
         unknown = 0
@@ -101,10 +102,9 @@ class _Part:
                 if matched:
                     yield Match(matched, 0.95 - 0.1 * unknown, self._head(i), at)
                     return
-            if role & r.WANT and not unknown and (noun & (r.HUMAN | r.STAFF | r.DESK) or self._does_something(at)):
-                if not self._compound(at):
-                    yield Match("wants a person", 0.9, self._head(i), at)
-                    return
+            if role & r.WANT and not unknown and self._is_wanted(at, noun):
+                yield Match("wants a person", 0.9, self._head(i), at)
+                return
             if role & r.THERE and not unknown and self._present(at, noun, genuine):
                 yield Match("is there a person", 0.85, i, at)
                 return
@@ -163,9 +163,10 @@ class _Part:
             return "call a person"
         return None
 
-    def _does_something(self, at: int) -> bool:
-        """Whether "someone" is somebody to help, talk or call."""
-        return any(role & (r.HELP | r.CONTACT | r.PHONE | r.CALLME) for role in self.roles[at + 1 : at + 4])
+    def _is_wanted(self, at: int, noun: int) -> bool:
+        """Whether the noun can be what is wanted: "someone" only when it is someone to help, talk or call."""
+        helps = any(role & (r.HELP | r.CONTACT | r.PHONE | r.CALLME) for role in self.roles[at + 1 : at + 4])
+        return bool(noun & (r.HUMAN | r.STAFF | r.DESK) or helps) and not self._compound(at)
 
     def _present(self, at: int, noun: int, genuine: bool) -> bool:
         """Whether "is there a person" asks for one, and is not a question about something a person did."""
@@ -335,16 +336,12 @@ class _Part:
         """Whether somebody else said it, or it has happened."""
         if not self.all_roles & (r.SAID | r.PAST):
             return False
+        with_verb = match.pattern in _WITH_VERB
         for i, role in enumerate(self.roles[: match.last + 3]):
-            if role & r.SAID and not any(self.roles[j] & r.FIRST for j in range(max(0, i - 2), i)):
-                if i < match.first or "contact" not in match.pattern:
-                    return True
-            if (
-                role & r.PAST
-                and i <= match.last
-                and "contact a" not in match.pattern
-                and "connect" not in match.pattern
-            ):
+            by_others = role & r.SAID and not any(self.roles[j] & r.FIRST for j in range(max(0, i - 2), i))
+            if by_others and (i < match.first or not with_verb):
+                return True
+            if role & r.PAST and i <= match.last and not with_verb:
                 return True
         return False
 

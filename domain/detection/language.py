@@ -61,7 +61,10 @@ class Language:
         """How many characters of a run without spaces belong to the table's pieces."""
         known = at = 0
         while at < len(run):
-            end = next((end for end in range(min(len(run), at + self.longest_piece), at, -1) if run[at:end] in self.unspaced), at)
+            end = next(
+                (end for end in range(min(len(run), at + self.longest_piece), at, -1) if run[at:end] in self.unspaced),
+                at,
+            )
             known += end - at
             at = max(end, at + 1)
         return known

@@ -111,7 +111,11 @@ class Lexicon:
             near = corrections.get(text)
             plain = unaccented(text)
             for place, language in enumerate(languages):
-                if text in language.vocabulary or plain in language.plain or (near and self._place[language.code] in near):
+                if (
+                    text in language.vocabulary
+                    or plain in language.plain
+                    or (near and self._place[language.code] in near)
+                ):
                     known[place] += 1
         enough = max(known) * _NEARLY
         return [language for place, language in enumerate(languages) if known[place] >= enough]

@@ -20,12 +20,13 @@ _MARKS = "\u0300-\u036f\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0963\u0971-\u097
 _PIECES = re.compile(
     rf"(?P<unspaced>[{UNSPACED}]+)"
     rf"|(?P<word>(?:[^\W_{UNSPACED}]|[{_MARKS}])+(?:'(?:[^\W_{UNSPACED}]|[{_MARKS}])+)*)"
-    r"|(?P<stop>[.](?!\w)|[!?;\n\r…¿¡。！？；؟؛।॥|])"
-    r"|(?P<pause>[,:،、，：()\[\]\"“”«»「」–—]|\s-+\s)"
+    # Full-width punctuation has become ASCII by now; the rest is Chinese, Japanese, Arabic and Hindi.
+    r"|(?P<stop>[.](?!\w)|[!?;\n\r¿¡。؟؛।॥|])"
+    r"|(?P<pause>[,:،、()\[\]\"“”«»「」\u2013\u2014]|\s-+\s)"
 )
 _APOSTROPHES = str.maketrans("\u2019\u2018\u02bc\u00b4`\u2032", "''''''")
 _CONTRACTIONS = frozenset({"t", "s", "d", "m", "re", "ve", "ll"})
-_UNACCENTED = str.maketrans({"ı": "i", "ł": "l", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe"})
+_UNACCENTED = str.maketrans({"\u0131": "i", "ł": "l", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Clause:
 @lru_cache(maxsize=8192)
 def _fold_cluster(cluster: str) -> str:
     folded = unicodedata.normalize("NFKC", cluster).casefold().translate(_APOSTROPHES)
-    # casefold() turns Turkish capital İ into i and a dot above; formatting characters carry no letter.
+    # casefold() turns the Turkish capital I with a dot into i and a dot above; formatting characters carry no letter.
     return "".join(char for char in folded if char != "\u0307" and unicodedata.category(char) != "Cf")
 
 
