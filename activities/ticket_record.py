@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
@@ -52,6 +52,24 @@ class TicketRecord:
                         await _insert_customer_messages(session, ticket, event.customer_messages)
                 await session.execute(select(func.pg_notify(TICKETS, ticket_payload(ticket.id, ticket.version))))
         return Recorded(terms=terms)
+
+    async def restore(self, ticket: Ticket, batches: Iterable[TicketBatch]) -> None:
+        """Write a ticket anew: the row as ``ticket``, and whatever of ``batches`` is missing. Not an activity.
+
+        Only for repairs: the row is overwritten, whatever it holds. One transaction; safe to repeat.
+        """
+        async with self._sessions.begin() as session:
+            description = None
+            for batch in batches:
+                fresh = await _insert_events(session, batch, batch.ticket)
+                description = description or batch.description
+                for event in batch.events:
+                    if event.version in fresh:
+                        await insert_notifications(session, batch.ticket, event)
+                        await _insert_customer_messages(session, batch.ticket, event.customer_messages)
+            await session.execute(update(TicketRow).where(TicketRow.id == ticket.id).values(version=0))
+            await _write_row(session, ticket, description)
+            await session.execute(select(func.pg_notify(TICKETS, ticket_payload(ticket.id, ticket.version))))
 
     @activity.defn(name=LOAD_TICKET)
     async def load(self, request: LoadTicket) -> LoadedTicket:

@@ -1,0 +1,59 @@
+"""Makes a ticket's read model anew from its workflow: from the batches its history holds, and from its live state."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client
+
+from activities.signatures import RECORD_TICKET, TicketBatch
+from activities.ticket_record import TicketRecord
+from domain.ids import workflow_id
+from domain.ticket import Ticket
+from workflows.ticket import TicketWorkflow
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What was written; ``first_version`` is that of the oldest event Temporal still holds."""
+
+    ticket: Ticket
+    events: int
+    first_version: int | None
+
+
+@dataclass(frozen=True)
+class Rebuilding:
+    """Writes through the read model's one writer, so that a rebuilt row is like any other."""
+
+    temporal: Client
+    record: TicketRecord
+
+    async def rebuild(self, ticket_id: UUID) -> Rebuilt:
+        """Write row and events as the workflow has them. Safe to repeat, and beside a running ticket.
+
+        Events of runs that Temporal has forgotten stay as they are. Nobody is told anything twice.
+        """
+        handle = self.temporal.get_workflow_handle_for(TicketWorkflow.run, workflow_id(ticket_id))
+        live, written = (await handle.query(TicketWorkflow.live)).ticket, None
+        while live is not None and live != written:  # it may have gone on meanwhile
+            batches = sorted(await self._batches(ticket_id), key=lambda batch: batch.ticket.version)
+            await self.record.restore(live, batches)
+            live, written = (await handle.query(TicketWorkflow.live)).ticket, live
+        assert live is not None
+        versions = {event.version for batch in batches for event in batch.events}
+        return Rebuilt(live, len(versions), min(versions, default=None))
+
+    async def _batches(self, ticket_id: UUID) -> list[TicketBatch]:
+        """Every batch all kept runs of the ticket handed to the record."""
+        converter = self.temporal.data_converter
+        found = []
+        async for execution in self.temporal.list_workflows(f"WorkflowId = '{workflow_id(ticket_id)}'"):
+            handle = self.temporal.get_workflow_handle(execution.id, run_id=execution.run_id)
+            async for event in handle.fetch_history_events():
+                scheduled = event.activity_task_scheduled_event_attributes
+                is_record = scheduled.activity_type.name == RECORD_TICKET
+                if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED and is_record:
+                    (batch,) = await converter.decode(scheduled.input.payloads, [TicketBatch])
+                    found.append(batch)
+        return found
