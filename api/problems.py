@@ -98,10 +98,12 @@ class ProblemView(BaseModel):
 DOCUMENTED: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemView, "description": description, "content": {MEDIA_TYPE: {}}}
     for status, description in {
+        400: "The cursor is not one of ours",
         401: "No key, or a revoked one",
         404: "Not in this organization",
         409: "Not as things stand; the answer says what is possible",
         412: "`If-Match` names an older version",
+        413: "The body is too large",
         422: "The request is not valid",
         503: "Postgres or Temporal is away; send it again",
         504: "Outcome unknown; send it again with the same Idempotency-Key",
@@ -154,6 +156,24 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(DBAPIError, _database)
     app.add_exception_handler(PoolTimeoutError, _database)
     app.add_exception_handler(PsycopgError, _database)
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                _describe_errors(operation)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way
+
+
+def _describe_errors(operation: dict[str, Any]) -> None:
+    """Put the error documents under their own media type; FastAPI puts every model under ``application/json``."""
+    for response in operation["responses"].values():
+        content = response.get("content", {})
+        if MEDIA_TYPE in content and "application/json" in content:
+            content[MEDIA_TYPE] = content.pop("application/json")
 
 
 async def _problem(_: Request, error: Exception) -> Response:

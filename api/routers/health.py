@@ -27,7 +27,12 @@ async def healthz() -> HealthView:
     return HealthView(status="ok")
 
 
-@router.get("/readyz", response_model=HealthView, summary="The process can work")
+@router.get(
+    "/readyz",
+    response_model=HealthView,
+    responses={503: {"model": HealthView, "description": "A part is away"}},
+    summary="The process can work",
+)
 async def readyz(services: AppServices) -> Response:
     """200 when Postgres and Temporal answer and the read model is listened to, else 503 with what is away."""
     checks = {"database": _database(services), "temporal": services.temporal.service_client.check_health()}

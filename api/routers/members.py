@@ -75,7 +75,7 @@ async def edit_member(
     return await once(session, caller.organization_id, request, work)
 
 
-@router.get("/notifications", tags=["people"], summary="What members were told")
+@router.get("/notifications", summary="What members were told")
 async def list_notifications(
     caller: Caller,
     session: Session,

@@ -60,6 +60,12 @@ class SlaPolicyView(SlaPolicyDocument):
 class OrderDocument(Document):
     """All ids, in the order in which they should be tried."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"ids": ["0b6a2f2e-8f6f-4d2a-9a39-5d7f0c1f4b11", "7d1b8d8e-4f0e-4c43-9f0b-3c8f5a2f9d22"]}]
+        }
+    )
+
     ids: list[UUID] = Field(min_length=1, max_length=500)
 
 

@@ -81,7 +81,12 @@ class AssignDocument(Document):
     """Who should have it; a field left out stays, ``null`` empties it."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"assignee_id": "0b6a2f2e-8f6f-4d2a-9a39-5d7f0c1f4b11"}, {"team_id": None}]}
+        json_schema_extra={
+            "examples": [
+                {"assignee_id": "0b6a2f2e-8f6f-4d2a-9a39-5d7f0c1f4b11"},
+                {"team_id": "7d1b8d8e-4f0e-4c43-9f0b-3c8f5a2f9d22", "reason": "It is about an invoice."},
+            ]
+        }
     )
 
     team_id: UUID | None = None
