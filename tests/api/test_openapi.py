@@ -1,0 +1,58 @@
+from collections import Counter
+
+import httpx
+import pytest
+
+from tests.api.description import DOCUMENT, OPERATIONS, PREFIX, Operation
+from tests.api.tenant import Tenant
+from tests.api.things import Things
+
+every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+inside = [operation for operation in OPERATIONS if operation.path.startswith(PREFIX)]
+
+
+@every_operation
+def test_every_operation_is_described(operation: Operation) -> None:
+    details = operation.details
+    assert details["summary"]
+    assert len(details["tags"]) == 1
+    successes = {status: answer for status, answer in details["responses"].items() if status.startswith("2")}
+    assert successes
+    for status, answer in successes.items():
+        schema = answer.get("content", {}).get("application/json", {}).get("schema", {})
+        assert bool(schema) == (status != "204")
+
+
+@pytest.mark.parametrize("operation", inside, ids=str)
+def test_every_operation_says_which_problems_it_answers_with(operation: Operation) -> None:
+    answers = operation.details["responses"]
+    for status in ("401", "404", "422", "503", "504"):
+        assert answers[status]["content"] == {
+            "application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemView"}}
+        }
+    assert operation.details["security"] == [{"HTTPBearer": []}]
+
+
+def test_operation_ids_are_unique() -> None:
+    ids = Counter(operation.details["operationId"] for operation in OPERATIONS)
+    assert [each for each, times in ids.items() if times > 1] == []
+
+
+taking = [operation for operation in inside if "requestBody" in operation.details]
+
+
+@pytest.mark.parametrize("operation", taking, ids=str)
+async def test_every_document_has_examples_that_work(tenant: Tenant, operation: Operation) -> None:
+    assert operation.examples
+    things = Things(tenant)
+    path = await things.fill(operation.below_prefix)
+    for example in operation.examples:
+        answer = await things.send(operation.method, path, example)
+        # An example cannot know anybody's ids.
+        assert answer.is_success or answer.json()["code"] in ("invalid_reference", "already_exists"), answer.text
+
+
+async def test_the_description_and_its_page_are_served(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/openapi.json")).json() == DOCUMENT
+    page = await http.get("/docs")
+    assert (page.status_code, "swagger" in page.text.casefold()) == (200, True)
