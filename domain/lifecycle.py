@@ -127,11 +127,10 @@ def agent_replied(ticket: Ticket, fact: AgentReplied, now: datetime) -> Story:
     """A human answer: the assignee's own, or anybody's where nobody is assigned, starts an open ticket."""
     story = Story(ticket, now, fact.actor, fact.request_id)
     at = _within_life(ticket, fact.at, now)
-    answered = ticket.unanswered_since is not None and at >= ticket.unanswered_since
     story.tell(
         EventKind.AGENT_REPLIED,
         about={"message_id": str(fact.message_id)},
-        changes={"unanswered_since": None} if answered else {},
+        changes={"unanswered_since": _still_unanswered(ticket, at)},
         clocks=clocks.human_reply(ticket.clocks, at),
     )
     if ticket.status is Status.OPEN and ticket.assignee_id in (None, fact.actor.member_id):
@@ -242,6 +241,14 @@ def _moved(before: Clocks, current: Status, to: Status, now: datetime) -> Change
     if current not in ACTIVE and to in ACTIVE:
         return clocks.reopened(before, now)
     return None
+
+
+def _still_unanswered(ticket: Ticket, answered_at: datetime) -> datetime | None:
+    """Since when the customer waits after a reply of ``answered_at``, which may be told late."""
+    waits_since, asked_at = ticket.unanswered_since, ticket.clocks.asked_at
+    if waits_since is None or answered_at < waits_since:
+        return waits_since
+    return asked_at if asked_at and asked_at > answered_at else None
 
 
 def _within_life(ticket: Ticket, at: datetime, now: datetime) -> datetime:

@@ -8,6 +8,7 @@ from pydantic import JsonValue
 from domain.clocks import Change
 from domain.deadlines import escalating
 from domain.events import Actor, CustomerMessage, EventKind, FieldChange, Notice, TicketEvent
+from domain.sla_notices import sla_notices
 from domain.ticket import Ticket
 
 REPLANNED = ("priority", "tags", "team_id")
@@ -49,6 +50,7 @@ class Story:
         if clocks:
             update["clocks"] = clocks.clocks
         self.ticket = with_ladders_stopped(before.model_copy(update=update))
+        events = clocks.events if clocks else ()
         first = not self.events
         self.events.append(
             TicketEvent(
@@ -61,8 +63,8 @@ class Story:
                 about=dict(about or {}),
                 request_id=self._request_id if first else None,
                 fingerprint=self._fingerprint if first else None,
-                clocks=clocks.events if clocks else (),
-                notices=tuple(notices),
+                clocks=events,
+                notices=(*notices, *sla_notices(self.ticket, events)),
                 customer_messages=tuple(customer_messages),
             )
         )

@@ -12,8 +12,9 @@ from domain.deadlines import Deadline
 from domain.events import SYSTEM, CustomerMessage, CustomerMessageKind, EventKind, Notice, NoticeKind
 from domain.ladders import Frozen, LadderRun, Notify, RaisePriority, Reassign, ReminderAction, Successor, Target
 from domain.lifecycle import move
+from domain.sla_notices import METRIC_WORDS, due_soon, overdue
 from domain.story import Story
-from domain.ticket import ACTIVE, Status, Ticket, WaitingRun
+from domain.ticket import Status, Ticket, WaitingRun
 
 
 class TimerKind(StrEnum):
@@ -39,11 +40,6 @@ _ORDER = (
 )
 """What comes first of things due in the same instant."""
 
-_METRIC_WORDS = {
-    Metric.FIRST_RESPONSE: "The first response",
-    Metric.NEXT_RESPONSE: "The next response",
-    Metric.RESOLUTION: "The resolution",
-}
 _UNACKNOWLEDGED = "The ticket was assigned and not taken up in time."
 
 
@@ -93,7 +89,7 @@ def timers(ticket: Ticket) -> list[Timer]:
                 Timer(
                     kind=TimerKind.SLA_LADDER,
                     due_at=climbed.due_at,
-                    summary=f"{_METRIC_WORDS[breached.metric]} breached: {_step_in_words(climbed)}",
+                    summary=f"{METRIC_WORDS[breached.metric]} breached: {_step_in_words(climbed)}",
                     metric=breached.metric,
                     successor=climbed.current.successor,
                 )
@@ -168,30 +164,16 @@ def _remind(story: Story, timer: Timer) -> None:
 
 
 def _pass_deadline(story: Story, timer: Timer, metric: Metric) -> None:
-    """A metric's warning or breach: recorded, and told to whoever can still do something about it."""
+    """A metric's warning or breach; the story tells whoever can still do something about it."""
     ticket, clock = story.ticket, story.ticket.clocks.of(metric)
     about: dict[str, JsonValue] = {"metric": metric.value, "episode": clock.episode, **lateness(timer, story.now)}
     if clock.policy:
         about |= {"policy": clock.policy.name, "policy_version": clock.policy.version}
     breached = timer.kind is TimerKind.SLA_BREACH
-    targets = [Target.ASSIGNEE if ticket.assignee_id else Target.TEAM]
-    if breached and not (clock.policy and clock.policy.escalation_ladder_id):
-        targets.append(Target.SUPERVISORS)  # with a ladder, its steps say who is told
-    words = f"{_METRIC_WORDS[metric]} is {'overdue' if breached else 'due soon'}."
     story.tell(
         EventKind.SLA_BREACHED if breached else EventKind.SLA_WARNING,
-        reason=words,
+        reason=overdue(metric) if breached else due_soon(metric),
         about=about,
-        notices=[
-            Notice(
-                key=f"{'breach' if breached else 'warning'}:{metric}:{clock.episode}",
-                kind=NoticeKind.SLA_BREACHED if breached else NoticeKind.SLA_WARNING,
-                why=words,
-                targets=tuple(targets),
-            )
-        ]
-        if ticket.status in ACTIVE
-        else [],
         clocks=(deadlines.breach if breached else deadlines.warn)(ticket.clocks, metric, story.now),
     )
 
@@ -201,7 +183,7 @@ def _deadline_timer(deadline: Deadline) -> Timer:
     return Timer(
         kind=TimerKind.SLA_BREACH if breach else TimerKind.SLA_WARNING,
         due_at=deadline.at,
-        summary=f"{_METRIC_WORDS[deadline.metric]} {'is due' if breach else 'is due soon'}",
+        summary=f"{METRIC_WORDS[deadline.metric]} is due" if breach else due_soon(deadline.metric),
         metric=deadline.metric,
     )
 
@@ -212,7 +194,7 @@ def _climb(story: Story, timer: Timer, choice: Choice) -> None:
     assert run is not None
     what = timer.metric or "acknowledgement"
     key = f"{what}:{run.episode}:{run.position}"
-    why = _UNACKNOWLEDGED if timer.metric is None else f"{_METRIC_WORDS[timer.metric]} is overdue."
+    why = _UNACKNOWLEDGED if timer.metric is None else overdue(timer.metric)
     changes: dict[str, object] = {}
     notices: list[Notice] = []
     for action in run.current.actions:
