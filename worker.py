@@ -2,10 +2,12 @@
 
 import asyncio
 import signal
+from collections.abc import Sequence
 
 import structlog
 from temporalio.client import Client
-from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.rollout import Rollout
@@ -13,21 +15,26 @@ from activities.roster import Roster
 from activities.ticket_record import TicketRecord
 from db.engine import Sessions, make_engine, make_sessions
 from observability import configure_logging
-from settings import Settings
+from settings import Settings, read_settings
 from workflows.connection import connect
+from workflows.registration import SearchAttributesError, ensure_search_attributes
 from workflows.rollout import RolloutWorkflow
 from workflows.ticket import TicketWorkflow
 
 log = structlog.get_logger(__name__)
 
+WORKFLOWS: Sequence[type] = (TicketWorkflow, RolloutWorkflow)
 
-def make_worker(client: Client, settings: Settings, sessions: Sessions) -> Worker:
+
+def make_worker(
+    client: Client, settings: Settings, sessions: Sessions, *, workflows: Sequence[type] = WORKFLOWS
+) -> Worker:
     """Put the worker together; whoever runs it owns ``client`` and ``sessions``."""
     record, roster, rollout = TicketRecord(sessions), Roster(sessions), Rollout(sessions, client)
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,
-        workflows=[TicketWorkflow, RolloutWorkflow],
+        workflows=workflows,
         activities=[record.record, record.load, roster.choose, rollout.tell],
         workflow_runner=SandboxedWorkflowRunner() if settings.worker_sandboxed else UnsandboxedWorkflowRunner(),
         # With a fixed number of pollers most of them wait on sticky queues, and under load a new
@@ -37,6 +44,19 @@ def make_worker(client: Client, settings: Settings, sessions: Sessions) -> Worke
         max_cached_workflows=settings.worker_max_cached_workflows,
         max_concurrent_activities=settings.worker_max_concurrent_activities,
         graceful_shutdown_timeout=settings.shutdown_timeout,
+        deployment_config=_deployment(settings),
+    )
+
+
+def _deployment(settings: Settings) -> WorkerDeploymentConfig | None:
+    """``None`` without a build id: such a worker takes every task, as do all that ran before it."""
+    if settings.worker_build_id is None:
+        return None
+    return WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion(settings.worker_deployment, settings.worker_build_id),
+        use_worker_versioning=True,
+        # A ticket lives for weeks: pinned to its first build, it would keep that build's workers alive as long.
+        default_versioning_behavior=VersioningBehavior.AUTO_UPGRADE,
     )
 
 
@@ -49,8 +69,15 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     try:
         client = await connect(settings)
+        await ensure_search_attributes(client)
         async with make_worker(client, settings, make_sessions(engine)):
-            log.info("worker_started", task_queue=settings.temporal_task_queue, temporal=settings.temporal_address)
+            log.info(
+                "worker_started",
+                task_queue=settings.temporal_task_queue,
+                temporal=settings.temporal_address,
+                encryption_key=settings.encryption_keys[0].id if settings.encryption_keys else None,
+                build_id=settings.worker_build_id,
+            )
             await stop.wait()
             log.info("worker_draining", seconds=settings.shutdown_timeout.total_seconds())
     finally:
@@ -62,9 +89,12 @@ async def serve(settings: Settings) -> None:
 
 
 def main() -> None:
-    settings = Settings()
+    settings = read_settings()
     configure_logging(settings)
-    asyncio.run(serve(settings))
+    try:
+        asyncio.run(serve(settings))
+    except SearchAttributesError as error:
+        raise SystemExit(str(error)) from None
 
 
 if __name__ == "__main__":

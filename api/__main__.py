@@ -4,11 +4,11 @@ import uvicorn
 
 from api.app import create_app
 from observability import configure_logging
-from settings import Settings
+from settings import read_settings
 
 
 def main() -> None:
-    settings = Settings()
+    settings = read_settings()
     configure_logging(settings)
     uvicorn.run(
         create_app(settings),

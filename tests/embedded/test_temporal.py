@@ -1,22 +1,18 @@
 import os
 import socket
-import uuid
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from google.protobuf.duration_pb2 import Duration
 from temporalio import workflow
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, RegisterNamespaceRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
-from temporalio.service import RPCError
 
 from embedded.ports import LOOPBACK, free_port
 from embedded.process import EmbeddedError
-from embedded.temporal import RETENTION, SQLITE, UNFINISHED, EmbeddedTemporal, ensure_search_attributes
-from tests.support import eventually, eventually_sync
+from embedded.temporal import RETENTION, SQLITE, UNFINISHED, EmbeddedTemporal
+from tests.support import eventually_sync
 from workflows import search_attributes
 
 WANTED = {key.name: int(key.indexed_value_type) for key in search_attributes.ALL}
@@ -54,30 +50,6 @@ async def test_search_attributes_and_retention_are_set(temporal_client: Client) 
     assert await known_attributes(temporal_client) == WANTED
     namespace = await temporal_client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace="default"))
     assert namespace.config.workflow_execution_retention_ttl.ToTimedelta() == RETENTION
-
-
-async def test_missing_search_attributes_are_registered_once(
-    temporal_server: EmbeddedTemporal, temporal_client: Client
-) -> None:
-    retention = Duration()
-    retention.FromTimedelta(timedelta(days=1))
-    name = f"fresh-{uuid.uuid4()}"
-    await temporal_client.workflow_service.register_namespace(
-        RegisterNamespaceRequest(namespace=name, workflow_execution_retention_period=retention)
-    )
-    fresh = await Client.connect(temporal_server.address, namespace=name)
-
-    async def visible() -> bool:
-        try:
-            return await known_attributes(fresh) == {}
-        except RPCError as error:  # the server's list of namespaces is refreshed in the background
-            raise AssertionError from error
-
-    await eventually(visible, timeout=15)
-    await ensure_search_attributes(fresh)
-    assert await known_attributes(fresh) == WANTED
-    await ensure_search_attributes(fresh)
-    assert await known_attributes(fresh) == WANTED
 
 
 async def test_workflows_survive_a_killed_server(server: EmbeddedTemporal) -> None:
