@@ -86,7 +86,7 @@ class Tickets:
             outcome = await self._obey(recorded, command)
             check_fingerprint(outcome.fingerprint, request)
             fallback = replace(recorded, ticket=outcome.ticket)
-            answer = await self._shown(watch, fallback, request.key)
+            answer = await self._shown(watch, fallback, request.key, seen=recorded.ticket.version)
             if answer.pending and outcome.repeated:
                 # The workflow knows that it has dealt with the request, and only the read model how.
                 raise Problem(
@@ -171,9 +171,12 @@ class Tickets:
         return found
 
     async def _shown(
-        self, watch: Watch, fallback: RecordedTicket, request_id: str, *, wait_for_event: bool = False
+        self, watch: Watch, fallback: RecordedTicket, request_id: str, *, wait_for_event: bool = False, seen: int = 0
     ) -> Answer:
-        """What the read model has once it shows the request's effect; ``fallback``, marked, if that takes too long."""
+        """What the read model has once it shows the request's effect; ``fallback``, marked, if that takes too long.
+
+        A command that changed nothing leads to a version ``seen`` before, which nobody announces again.
+        """
         organization_id, wanted = self.caller.organization_id, fallback.ticket
 
         async def look() -> RecordedTicket | None:
@@ -191,7 +194,8 @@ class Tickets:
             return recorded if enough else None
 
         seconds = self.services.settings.read_model_wait.total_seconds()
-        recorded = await watch.until(look, seconds, at_least=1 if wait_for_event else wanted.version)
+        at_least = 1 if wait_for_event else wanted.version
+        recorded = await watch.until(look, seconds, at_least if at_least > seen else 0)
         return Answer(recorded) if recorded else Answer(fallback, pending=True)
 
     async def _reserve(self, new_id: UUID, document: CreateTicket, request: RequestId) -> tuple[Ticket, Requester]:
