@@ -39,6 +39,23 @@ async def test_ten_commands_at_once_are_all_answered_without_a_gap(tenant: Tenan
     assert (await tenant.reload(ticket))["version"] == 11
 
 
+async def test_command_that_asks_for_what_already_is_changes_nothing(tenant: Tenant) -> None:
+    member = await tenant.member()
+    ticket = await tenant.ticket(assignee_id=member["id"], tags=["invoice"])
+    path = f"/tickets/{ticket['id']}"
+    requests = [
+        ("POST", f"{path}/assignment", {"assignee_id": member["id"]}),
+        ("PATCH", path, {"title": ticket["title"], "tags": ["Invoice"]}),
+        ("PATCH", path, {}),
+    ]
+    for method, url, document in requests:
+        for _ in range(2):
+            answer = await tenant.call(method, url, document, key=f"{method} {document}".replace(" ", ""))
+            assert (answer.status_code, answer.headers.get("Baton-Read-Model")) == (200, None)
+            assert answer.json() == ticket
+    assert len(await tenant.events(ticket)) == 1
+
+
 async def test_of_ten_equal_moves_at_once_one_is_made_and_nine_are_refused(tenant: Tenant) -> None:
     ticket = await tenant.ticket()
     path = f"/tickets/{ticket['id']}/status"

@@ -33,14 +33,14 @@ async def test_what_belongs_to_another_organization_is_not_there(
 ) -> None:
     things = Things(tenant)
     path = await things.fill(operation.below_prefix)
-    year = {"params": {"year": 2026}}  # the holidays of a calendar are asked for by year
-    foreign = await stranger.call(operation.method, path, document_for(operation), **year)
+    year = {"year": 2026}  # the holidays of a calendar are asked for by year
+    foreign = await stranger.call(operation.method, path, document_for(operation), params=year)
     nowhere = operation.below_prefix.replace(operation.below_prefix.split("/")[2], str(uuid4()))
-    missing = await tenant.call(operation.method, nowhere, document_for(operation), **year)
+    missing = await tenant.call(operation.method, nowhere, document_for(operation), params=year)
     assert (foreign.status_code, foreign.json()["code"]) == (404, "not_found"), foreign.text
     assert foreign.json() == missing.json(), "what exists elsewhere must not be told from what exists nowhere"
 
-    own = await tenant.call(operation.method, path, document_for(operation), **year)
+    own = await tenant.call(operation.method, path, document_for(operation), params=year)
     assert own.is_success or own.json()["code"] == "already_exists", own.text
 
 
