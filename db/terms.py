@@ -19,7 +19,7 @@ async def find_terms(session: AsyncSession, ticket: Ticket, need: Wanted) -> Ter
     if need.reminders:
         changes["reminders"] = await _reminders(session, ticket)
     if need.acknowledgement:
-        changes["acknowledgement"] = await _acknowledgement(session, ticket)
+        changes |= {"acknowledgement": await _acknowledgement(session, ticket), "team_id": ticket.team_id}
     if need.auto_close or need.reopen_window:
         row = (
             await session.execute(

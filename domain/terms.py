@@ -1,6 +1,7 @@
 """The organization's rules as they apply to one ticket, and how a ticket takes them on."""
 
 from datetime import timedelta
+from uuid import UUID
 
 from pydantic import Field
 
@@ -24,6 +25,8 @@ class Terms(Frozen):
 
     reminders: ReminderLadder | None = None
     acknowledgement: EscalationLadder | None = None
+    team_id: UUID | None = None
+    """Whose ladder ``acknowledgement`` is."""
     auto_close_after: timedelta | None = None
     reopen_window: timedelta | None = None
     sla: SlaTerms | None = None
@@ -73,7 +76,8 @@ def adopt(ticket: Ticket, terms: Terms) -> Ticket:
         changes["reminders"] = WaitingRun(
             ladder=terms.reminders, episode=ticket.waiting_episode, began_at=ticket.status_since
         )
-    if need.acknowledgement and terms.acknowledgement and ticket.assignee_id and ticket.assigned_at:
+    own = terms.team_id == ticket.team_id  # another team may have got the ticket while these were read
+    if need.acknowledgement and terms.acknowledgement and own and ticket.assignee_id and ticket.assigned_at:
         changes["acknowledgement"] = LadderRun.begin(
             terms.acknowledgement, ticket.assignment_episode, ticket.assigned_at, (ticket.assignee_id,)
         )

@@ -68,6 +68,13 @@ def test_deadlines_count_from_the_act_and_not_from_when_the_rules_were_found() -
     assert assigned.acknowledgement.tried == (named("Ben"),)
 
 
+def test_limit_of_a_team_that_has_lost_the_ticket_is_not_the_next_teams() -> None:
+    ticket = ticket_in(Status.OPEN, terms=NO_TERMS)
+    of_another_team = TERMS.model_copy(update={"team_id": named("Bugs")})
+    assert adopt(ticket, of_another_team).acknowledgement is None
+    assert adopt(ticket, TERMS).acknowledgement is not None
+
+
 def test_rules_found_for_a_state_that_has_ended_change_nothing() -> None:
     found_for_waiting = Terms(reminders=TERMS.reminders)
     moved_on: Ticket = lifecycle.decide(ticket_in(Status.WAITING), to(Status.IN_PROGRESS), LATER).ticket

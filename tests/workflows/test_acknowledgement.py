@@ -1,11 +1,14 @@
 import asyncio
 from datetime import timedelta
+from uuid import uuid4
 
 import psycopg
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
+from db.models import Team
+from domain.commands import Assign
 from domain.ladders import EscalationLadder, LadderStep, Notify, RaisePriority, Target
 from domain.priority import Priority
 from domain.ticket import Status
@@ -81,6 +84,32 @@ async def test_team_climbs_a_ladder_of_its_own(skipping_office: Office) -> None:
         ("Sue", "ticket_escalated"),
         ("Sue", "ticket_escalated"),
     ]
+
+
+async def test_team_that_gets_the_ticket_sets_its_own_limit(skipping_office: Office, settings: Settings) -> None:
+    office = await skipping_office.open(acknowledge_within=LIMIT)
+    async with office.sessions.begin() as session:
+        unhurried = Team(id=uuid4(), organization_id=office.id, name="Unhurried", assignment="manual")
+        session.add(unhurried)
+    life = await office.ticket()
+    async with await psycopg.AsyncConnection.connect(settings.psycopg_url) as blocker:
+        await blocker.execute("SELECT 1 FROM tickets WHERE id = %s FOR UPDATE", [life.id])
+        await life.assign("Ana")  # the first team's limit has been read, and its record waits
+        await eventually(lambda: _is_blocked(settings))
+        ben = office.members["Ben"]
+        to_unhurried = Assign(
+            request_id="hand over",
+            fingerprint="hand over",
+            fields=frozenset({"team", "assignee"}),
+            team_id=unhurried.id,
+            team_name=unhurried.name,
+            assignee_id=ben.id,
+            assignee_name=ben.name,
+        )
+        await life.obey(to_unhurried)
+        await blocker.rollback()
+    ticket = await life.let_pass(timedelta(days=1))
+    assert (ticket.assignee_name, ticket.acknowledgement) == ("Ben", None)
 
 
 # The assignee and the timer in one instant
