@@ -85,16 +85,6 @@ def deadlines(clocks: Clocks) -> list[Deadline]:
     return sorted(found, key=lambda each: (each.at, each.kind is ClockEventKind.BREACH))
 
 
-def next_timer(clocks: Clocks) -> Deadline | None:
-    """The deadline to arm a timer for; ``None`` when there is nothing to wait for."""
-    return next(iter(deadlines(clocks)), None)
-
-
-def due(clocks: Clocks, now: datetime) -> list[Deadline]:
-    """The deadlines that have come, in the order they are to be recorded."""
-    return [deadline for deadline in deadlines(clocks) if deadline.at <= now]
-
-
 def warn(clocks: Clocks, metric: Metric, now: datetime) -> Change:
     """Record the warning if it is due; otherwise, and the second time, nothing changes."""
     return _recorded(clocks, metric, ClockEventKind.WARN, now)
@@ -103,15 +93,6 @@ def warn(clocks: Clocks, metric: Metric, now: datetime) -> Change:
 def breach(clocks: Clocks, metric: Metric, now: datetime) -> Change:
     """Record the breach if it is due; otherwise, and the second time, nothing changes."""
     return _recorded(clocks, metric, ClockEventKind.BREACH, now)
-
-
-def fire(clocks: Clocks, now: datetime) -> Change:
-    """Record all that is due, each once and in order; the events say how late they are."""
-    events: list[ClockEvent] = []
-    for deadline in due(clocks, now):
-        clocks, recorded = _recorded(clocks, deadline.metric, deadline.kind, now)
-        events += recorded
-    return Change(clocks, tuple(events))
 
 
 def escalating(clocks: Clocks) -> tuple[Metric, ...]:

@@ -5,11 +5,13 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from domain.calendar import BusinessCalendar, Weekday, WeeklyHours
-from domain.clocks import Clock, ClockEvent, ClockEventKind, Clocks, Metric
+from domain.clocks import Change, Clock, ClockEvent, ClockEventKind, Clocks, Metric
 from domain.deadlines import adopt
 from domain.priority import Priority
 from domain.sla import SlaConditions, SlaPolicy, SlaTime
 from domain.sla_planning import plan
+from domain.timers import fire, timers
+from tests.unit.tickets import new_ticket
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 """A Monday, and when ``OFFICE`` opens."""
@@ -79,6 +81,17 @@ def planned(
 ) -> Clocks:
     """The clocks with the deadlines of a plan found and adopted at ``now``."""
     return adopt(clocks, plan(clocks, policy, calendar, priority, now))
+
+
+def rung(clocks: Clocks, now: datetime) -> Change:
+    """What the timers of a ticket with these clocks record when it looks at them at ``now``, one after the other."""
+    ticket, events = new_ticket(clocks=clocks), list[ClockEvent]()
+    while (waits := timers(ticket)) and waits[0].due_at <= now:
+        story = fire(ticket, waits[0], now)
+        assert story.events, "a timer that is due and does nothing would ring without end"
+        ticket = story.ticket
+        events += [each for event in story.events for each in event.clocks]
+    return Change(ticket.clocks, tuple(events))
 
 
 def told(events: Iterable[ClockEvent]) -> list[str]:

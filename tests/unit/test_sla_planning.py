@@ -8,11 +8,10 @@ import pytest
 from domain.calendar import BusinessCalendar, OwnDate, Weekday
 from domain.clocks import ClockEventKind, Clocks, Metric, Verdict, human_reply, opened, reopened, resolved, resumed
 from domain.clocks import waiting as wait
-from domain.deadlines import fire
 from domain.priority import Priority
 from domain.sla import SlaPolicy, SlaTime
 from domain.sla_planning import FOLD_OVER, explain, in_words, plan
-from tests.unit.promises import HOUR, INSTANT, NOW, OFFICE, POLICY, after, kinds, planned, promising, utc, weekly
+from tests.unit.promises import HOUR, INSTANT, NOW, OFFICE, POLICY, after, kinds, planned, promising, rung, utc, weekly
 
 DAILY = tuple(Weekday)
 RESOLUTION, FIRST_RESPONSE = Metric.RESOLUTION, Metric.FIRST_RESPONSE
@@ -168,7 +167,7 @@ def test_the_paused_time_stays_paused_when_the_priority_rises(
 def test_a_target_already_spent_falls_due_when_the_clock_last_began_to_run() -> None:
     raised = planned(WAITED, after(83), priority=Priority.URGENT)
     assert raised.resolution.due_at == after(82)
-    events = fire(raised, after(83)).events
+    events = rung(raised, after(83)).events
     assert kinds(events) == [ClockEventKind.WARN, ClockEventKind.BREACH]
     assert events[-1].late_by == HOUR
 
@@ -343,7 +342,7 @@ def test_a_length_in_words(length: timedelta, words: str) -> None:
 def test_the_verdict_of_an_answer_given_before_any_plan() -> None:
     clocks = human_reply(opened(NOW).clocks, after(1) + INSTANT).clocks
     assert clocks.first_response.verdict is Verdict.NONE
-    judged = fire(planned(clocks, after(2)), after(2))
+    judged = rung(planned(clocks, after(2)), after(2))
     assert kinds(judged.events, FIRST_RESPONSE) == [ClockEventKind.BREACH]
     assert judged.events[0].due_at == after(1)
 
