@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 from pydantic import ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from embedded.home import PASSWORD_NAME, EmbeddedSettings, Home
 from embedded.parts import Part, Program, Task
@@ -19,6 +20,8 @@ from embedded.temporal import EmbeddedTemporal
 from settings import Settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+# Our Postgres' password is in its address; the rest would have the parts talk to it, and to Temporal, as to a cluster.
+NOT_FOR_PARTS = (PASSWORD_NAME, "BATON_DATABASE_PASSWORD", "BATON_TEMPORAL_API_KEY", "BATON_TEMPORAL_TLS_")
 
 
 def main() -> int:
@@ -66,7 +69,7 @@ def _run(chosen: EmbeddedSettings, home: Home, progress: Progress) -> int:
 def environment_for(
     chosen: EmbeddedSettings, kept: Mapping[str, str], postgres: EmbeddedPostgres, temporal: EmbeddedTemporal
 ) -> dict[str, str]:
-    """The environment of worker and API: the caller's, over the kept settings; the addresses are always our own."""
+    """The environment of worker and API: the caller's, over the kept settings; where to connect is always our own."""
     ours = {
         "BATON_DATABASE_URL": postgres.url,
         "BATON_TEMPORAL_ADDRESS": temporal.address,
@@ -78,9 +81,22 @@ def environment_for(
         "PYTHONUNBUFFERED": "1",
     }
     environment = {**kept, **os.environ, **ours}
-    for name in (PASSWORD_NAME, "BATON_TEMPORAL_API_KEY"):  # the parts have no use for them
-        environment.pop(name, None)
-    return environment
+    return {name: value for name, value in environment.items() if not name.startswith(NOT_FOR_PARTS)}
+
+
+class _Given(Settings):
+    """Settings of what is handed in alone: this process' own environment may name another database or cluster."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - this and all below: the framework's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
@@ -89,7 +105,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     values = {
         name.removeprefix(prefix).lower(): value for name, value in environment.items() if name.startswith(prefix)
     }
-    return Settings.model_validate({name: value for name, value in values.items() if name in Settings.model_fields})
+    return _Given.model_validate({name: value for name, value in values.items() if name in Settings.model_fields})
 
 
 def _programs(
@@ -168,7 +184,7 @@ def _welcome(chosen: EmbeddedSettings, home: Home, temporal: EmbeddedTemporal, k
 def _first_ticket(api: str, key: str) -> str:
     body = '{"title": "The invoice shows the wrong amount", "description": "It says 120 instead of 100."}'
     return (
-        "\nA first ticket, with the API key of the demo organization:\n\n"
+        "\nA first ticket, with the API key of the demo organization (sent twice, it is still one ticket):\n\n"
         f"curl {api}/api/v1/tickets \\\n"
         f"  -H 'Authorization: Bearer {key}' \\\n"
         "  -H 'Content-Type: application/json' \\\n"

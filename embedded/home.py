@@ -62,10 +62,20 @@ class Home:
         self.demo_key_file = self.root / "demo-api-key"
 
     def make(self) -> None:
-        """Create the folder if there is none; one that exists keeps its mode. Safe to repeat."""
+        """Create the folder if there is none; one that exists keeps its mode. Safe to repeat.
+
+        Raises :class:`EmbeddedError` where this cannot be a folder of ours.
+        """
         # Root's own Postgres runs as another user, who has to pass through; what is inside stays closed to all others.
-        self.root.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
-        (self.root / "logs").mkdir(mode=0o700, exist_ok=True)
+        mode = 0o711 if os.geteuid() == 0 else 0o700
+        try:
+            self.root.mkdir(mode, parents=True, exist_ok=True)
+            (self.root / "logs").mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise EmbeddedError(
+                f"{self.root} cannot hold Baton's data: {error.strerror} ({error.filename}). "
+                "Put that right, or choose another folder: BATON_HOME=/path/to/folder make run"
+            ) from error
 
     def log(self, part: str) -> Path:
         return self.root / "logs" / f"{part}.log"

@@ -2,21 +2,26 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from rich.console import Console
 
 
 class Progress:
-    """Writes to one stream; plain lines where it is not a terminal."""
+    """Writes to one stream; plain lines where it is not a terminal.
+
+    A reader who has gone (a closed terminal, ``| head``) is no error, so that parts still stop in order.
+    """
 
     def __init__(self, stream: TextIO) -> None:
-        # No markup and no highlighting: log lines and paths are shown as they are. Soft wrap keeps a line copyable.
-        self._console = Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        self._stream = stream
+        self._console = Console(file=stream, emoji=False)
 
     def say(self, text: str) -> None:
-        self._console.print(text)
+        with suppress(OSError):
+            self._stream.write(f"{text}\n")
+            self._stream.flush()
 
     @contextmanager
     def step(self, doing: str, done: str) -> Iterator[None]:
