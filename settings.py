@@ -207,6 +207,14 @@ class Settings(DatabaseSettings):
     history_limit: int = Field(default=500, ge=20, description="Events after which a ticket's run continues as new.")
 
     log_level: str = "INFO"
+    metrics_host: str = Field(default="127.0.0.1", description="Where Prometheus finds the ports below.")
+    api_metrics_port: int | None = Field(default=None, ge=1, le=65535, description="HTTP and queues; off if not set.")
+    worker_metrics_port: int | None = Field(
+        default=None, ge=1, le=65535, description="Temporal's SDK, lag of the read model, lateness; off if not set."
+    )
+    otlp_endpoint: str | None = Field(
+        default=None, description="Base address of an OTLP/HTTP collector for traces, http://host:4318; off if not set."
+    )
 
     @field_validator("secret_key", "codec_token")
     @classmethod

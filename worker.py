@@ -16,6 +16,7 @@ from activities.ticket_record import TicketRecord
 from db.engine import Sessions, make_engine, make_sessions
 from observability import configure_logging
 from settings import Settings, read_settings
+from telemetry import start_tracing, worker_runtime
 from workflows.connection import connect
 from workflows.registration import SearchAttributesError, ensure_search_attributes
 from workflows.rollout import RolloutWorkflow
@@ -63,12 +64,13 @@ def _deployment(settings: Settings) -> WorkerDeploymentConfig | None:
 async def serve(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT, then finish what has begun."""
     engine = make_engine(settings)
+    tracing = start_tracing(settings, "baton-worker")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
-        client = await connect(settings)
+        client = await connect(settings, runtime=worker_runtime(settings), plugins=tracing.plugins)
         await ensure_search_attributes(client)
         async with make_worker(client, settings, make_sessions(engine)):
             log.info(
@@ -82,6 +84,7 @@ async def serve(settings: Settings) -> None:
             log.info("worker_draining", seconds=settings.shutdown_timeout.total_seconds())
     finally:
         await engine.dispose()
+        tracing.stop()
         # Temporal's runtime may still call back for finished RPCs; an interpreter that exits in that
         # moment crashes (https://github.com/temporalio/sdk-python/issues/300).
         await asyncio.sleep(0.25)

@@ -1,7 +1,9 @@
 """The one writer of the read model of tickets."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
+import structlog
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -24,6 +26,9 @@ from domain.ticket import Ticket
 from domain.timers import timers
 from domain.wording import SYSTEM_AUTHOR, wording
 
+LAG = "baton_read_model_lag"
+"""Metric: how far the read model is behind."""
+
 
 class TicketRecord:
     """Writes what ticket workflows hand on, and reads it back for a ticket that is reopened."""
@@ -39,6 +44,7 @@ class TicketRecord:
         terms the ticket wants are read in the same transaction and applied to the row, so that the
         row equals what the workflow will hold.
         """
+        structlog.contextvars.bind_contextvars(ticket_id=str(batch.ticket.id))
         async with self._sessions.begin() as session:
             need = wanted(batch.ticket)
             terms = await find_terms(session, batch.ticket, need) if need else None
@@ -51,6 +57,8 @@ class TicketRecord:
                         await insert_notifications(session, ticket, event)
                         await _insert_customer_messages(session, ticket, event.customer_messages)
                 await session.execute(select(func.pg_notify(TICKETS, ticket_payload(ticket.id, ticket.version))))
+        lag = datetime.now(UTC) - batch.events[-1].at
+        activity.metric_meter().create_histogram_timedelta(LAG, "From an event to its read model").record(lag)
         return Recorded(terms=terms)
 
     async def restore(self, ticket: Ticket, batches: Iterable[TicketBatch]) -> None:

@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
+from opentelemetry.metrics import CallbackOptions, Observation
 
 from api import problems
 from api.body_limit import BodyLimit
 from api.dependencies import Services
 from api.read_model import ReadModel
+from api.request_log import RequestLog
 from api.routers import (
     calendars,
     escalation_ladders,
@@ -23,7 +25,9 @@ from api.routers import (
     tickets,
 )
 from db.engine import make_engine, make_sessions
+from db.queues import Queue, Queues
 from settings import Settings
+from telemetry import ApiMetrics, Gauge, Tracing, api_telemetry
 from workflows.connection import connect
 
 LARGEST_BODY = 1_000_000
@@ -50,17 +54,24 @@ _DESCRIPTION = """Tickets that are never dropped: each one is a durable Temporal
 """
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The application; it connects when it starts and lets go of everything when it stops."""
+def create_app(settings: Settings, tracing: Tracing | None = None, metrics: ApiMetrics | None = None) -> FastAPI:
+    """The application; it connects when it starts and lets go of everything when it stops.
+
+    ``tracing`` and ``metrics`` belong to the process, which stops them.
+    """
+    tracing, metrics = tracing or Tracing(), metrics or ApiMetrics()
     app = FastAPI(
         title="Baton",
         version="1",
         description=_DESCRIPTION,
-        lifespan=_lifespan(settings),
+        lifespan=_lifespan(settings, tracing),
         redoc_url=None,
+        telemetry=api_telemetry(tracing, metrics),
     )
     app.add_middleware(problems.LastResort)
     app.add_middleware(BodyLimit, largest=LARGEST_BODY)
+    app.add_middleware(RequestLog)
+    _measure(metrics, settings)
     problems.install(app)
     app.include_router(health.router)
     for module in _NOUNS:
@@ -68,7 +79,25 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _measure(metrics: ApiMetrics, settings: Settings) -> None:
+    """Queue lengths, read from Postgres when they are asked for."""
+    queues = Queues(settings.psycopg_url)
+
+    def read(value: Callable[[Queue], float]) -> Gauge:
+        def observe(_: CallbackOptions) -> list[Observation]:
+            return [
+                Observation(value(queue), {"status": queue.status, "unassigned": queue.unassigned})
+                for queue in queues.read()
+            ]
+
+        return observe
+
+    metrics.gauge("baton_tickets", "1", "Tickets that are not resolved", read(lambda queue: queue.length))
+    metrics.gauge("baton_oldest_ticket", "s", "Age of the oldest one", read(lambda queue: queue.oldest_seconds))
+    metrics.gauge("baton_overdue_tickets", "1", "Past a deadline, not breached yet", read(lambda queue: queue.overdue))
+
+
+def _lifespan(settings: Settings, tracing: Tracing) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = make_engine(settings)
@@ -79,7 +108,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                 settings=settings,
                 sessions=make_sessions(engine),
                 # Lazily, so that the API starts, and says what is away, before Temporal does.
-                temporal=await connect(settings, lazy=True),
+                temporal=await connect(settings, lazy=True, plugins=tracing.plugins),
                 read_model=read_model,
             )
             yield

@@ -1,15 +1,19 @@
 """The connection every process has to Temporal."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from temporalio.client import Client
+from temporalio.client import Client, Plugin
+from temporalio.runtime import Runtime
 from temporalio.service import TLSConfig
 
 from settings import Settings
 from workflows.encryption import encrypted_data_converter
 
 
-async def connect(settings: Settings, *, lazy: bool = False) -> Client:
+async def connect(
+    settings: Settings, *, lazy: bool = False, runtime: Runtime | None = None, plugins: Sequence[Plugin] = ()
+) -> Client:
     """Connect to the cluster the settings name: a local one, any other, or Temporal Cloud.
 
     With ``lazy`` the connection is made by the first call; files of certificates are read at once in any case.
@@ -22,6 +26,8 @@ async def connect(settings: Settings, *, lazy: bool = False) -> Client:
         tls=_tls(settings),
         data_converter=encrypted_data_converter(settings.encryption_keys),
         lazy=lazy,
+        runtime=runtime,
+        plugins=plugins,
     )
 
 

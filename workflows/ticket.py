@@ -32,6 +32,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.messages import LiveTicket, Outcome, StartTicket, Submitted
     from workflows.outbox import Outbox
 
+LATENESS = "baton_timer_lateness"
+"""Metric: how late timers are."""
+
 REMEMBERED_REQUESTS = 256
 """Requests whose repetition a run notices by itself; the read model knows all older ones."""
 
@@ -236,12 +239,17 @@ class TicketWorkflow:
         """Wait for something to happen, or for the earliest timer, and do what that one is for."""
         first = next(iter(timers(self._ticket)), None)
         if first and first.due_at <= workflow.now():
-            choice = await steps.choose_assignee(self._ticket, first, first.successor) if first.successor else None
-            self._take(fire(self._ticket, first, workflow.now(), choice))
+            await self._fire(first)
             return
         self._arm(first)
         await workflow.wait_condition(lambda: bool(self._outbox) or self._alarm_rang or self._is_long())
         self._alarm_rang = False
+
+    async def _fire(self, timer: Timer) -> None:
+        choice = await steps.choose_assignee(self._ticket, timer, timer.successor) if timer.successor else None
+        self._take(fire(self._ticket, timer, workflow.now(), choice))
+        late = workflow.metric_meter().create_histogram_timedelta(LATENESS, "From due to done, by kind of timer")
+        late.record(workflow.now() - timer.due_at, {"timer": timer.kind.value})
 
     def _arm(self, timer: Timer | None) -> None:
         """Have one timer in history, for the earliest deadline; it stays while that stays the earliest."""
