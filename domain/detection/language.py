@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from domain.detection.roles import ANCHORS, CORRECTED, NOUNS, ROLES
-from domain.detection.text import unaccented, words_of
+from domain.detection.text import is_unspaced, unaccented, words_of
 
 PACKAGED = Path(__file__).parent / "languages"
 """The tables that come with Baton."""
@@ -130,7 +130,7 @@ def compile_table(table: Mapping[str, Any]) -> Language:
     plain: dict[str, str] = {}
     for word in sorted(vocabulary):
         plain.setdefault(unaccented(word), word)
-    unspaced = frozenset(word for word in vocabulary if words_are_unspaced(word))
+    unspaced = frozenset(word for word in vocabulary if is_unspaced(word))
     return Language(
         code=code,
         name=str(table.get("name", code)),
@@ -148,12 +148,6 @@ def compile_table(table: Mapping[str, Any]) -> Language:
         unspaced=unspaced,
         longest_piece=max(map(len, unspaced), default=0),
     )
-
-
-def words_are_unspaced(word: str) -> bool:
-    """Whether ``word`` belongs to a script that puts no spaces between words."""
-    first = word[0]
-    return "\u3005" <= first <= "\u30ff" or "\u3400" <= first <= "\u9fff" or "\uf900" <= first <= "\ufaff"
 
 
 def _phrases(texts: list[str], endings: Mapping[str, tuple[str, ...]], code: str, role: str) -> Iterable[list[str]]:

@@ -100,6 +100,12 @@ def unaccented(word: str) -> str:
     return "".join(char for char in decomposed if not "\u0300" <= char <= "\u036f").translate(_UNACCENTED)
 
 
+def is_unspaced(word: str) -> bool:
+    """Whether ``word`` begins in a script that puts no spaces between words."""
+    first = word[0]
+    return "\u3005" <= first <= "\u30ff" or "\u3400" <= first <= "\u9fff" or "\uf900" <= first <= "\ufaff"
+
+
 def clauses(text: str) -> list[Clause]:
     """The clauses of ``text`` that hold words, in order, none much longer than ``MAX_CLAUSE`` characters."""
     folded = fold(text)

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer  # type: ignore[import-untyped]  # it has none
 
 from domain.detection.language_guess import guess_language
 from domain.detection.text import words_of
@@ -17,13 +17,14 @@ _VOCABULARY = Path(__file__).with_name("support.toml")
 _LONGEST_GAP = 3  # words that "..." in a phrase may stand for
 _ASKING_WEIGHT = 0.35  # "thanks" and "great" in a message that asks for something are manners
 
-_ASKING = frozenset("please kindly pls plz how need want help".split())
-_ASKING_FIRST = frozenset("can could would will what when where why which who is are do does did has have may".split())
+_ASKING = {"please", "kindly", "pls", "plz", "how", "need", "want", "help"}
+_MODALS = {"can", "could", "would", "will", "is", "are", "do", "does", "did", "has", "have", "may"}
+_ASKING_FIRST = _MODALS | {"what", "when", "where", "why", "which", "who"}
 
 Phrases = dict[str, list[tuple[tuple[str, ...], float]]]
 
 
-class SupportAnalyzer(SentimentIntensityAnalyzer):  # type: ignore[misc]  # the package has no types
+class SupportAnalyzer(SentimentIntensityAnalyzer):  # type: ignore[misc]  # untyped base
     """VADER with a vocabulary for support laid over its own."""
 
     def __init__(self, vocabulary: dict[str, Any]) -> None:
