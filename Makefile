@@ -29,6 +29,10 @@ run: $(RUNTIME) ## Start Postgres, Temporal, worker and API on this machine; Ctr
 test: $(DEV) ## Run the tests on a real Postgres and a real Temporal (ARGS="tests/embedded -k lock" for some)
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: score
+score: $(DEV) ## Measure how messages are read, on the labelled data beside the checkout (ARGS=--json for programs)
+	$(BIN)/python -m benchmarks.score $(ARGS)
+
 .PHONY: check
 check: $(DEV) ## Check format, lint and types
 	$(BIN)/ruff format --check .
@@ -39,6 +43,10 @@ check: $(DEV) ## Check format, lint and types
 format: $(DEV) ## Format the code and apply safe lint fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+.PHONY: replay
+replay: $(RUNTIME) ## Run a file of real messages through Baton and account for each (FILE=messages.jsonl; docs/replay.md)
+	@$(BIN)/python -m benchmarks.replay $(or $(FILE),$(error Name the file: make replay FILE=messages.jsonl)) $(ARGS)
 
 ##@ Look after it
 

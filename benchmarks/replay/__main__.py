@@ -28,6 +28,7 @@ from embedded.process import EmbeddedError
 
 LOST_OR_DIFFERENT, UNUSABLE, STOPPED = 1, 2, 130
 STATE = Path(".baton/replay.jsonl")
+_WIDTH_OF_A_LOG = 140
 
 _WRONG_INPUT = (StreamError, JournalError, CannotPrepare, ApiAway, StepFailed, EmbeddedError)
 
@@ -52,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0 if all is accounted for, 1 if not, 2 if it could not be done, 130 if stopped."""
     options = _parse(arguments)
     # No markup and no highlighting: ids and paths are shown as they are.
-    console = Console(markup=False, highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty())
+    wide = None if sys.stdout.isatty() else _WIDTH_OF_A_LOG
+    console = Console(markup=False, highlight=False, emoji=False, width=wide)
     try:
         return _replay(options, console)
     except _WRONG_INPUT as problem:
@@ -133,6 +135,10 @@ def _target_name(options: Options) -> str:
 @contextmanager
 def _target(name: str, home: Path, console: Console) -> Iterator[Target]:
     if name != OWN:
+        if not stack.answers(name):
+            raise CannotPrepare(
+                f"No API that can work answers at {name}. Start it (`make run`), or replay with --own-stack."
+            )
         console.print(f"Replaying against {name}")
         yield stack.running(name)
         return

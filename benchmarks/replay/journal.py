@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+_MARK = b'{"kind":"replay"'
+
 
 class JournalError(Exception):
     """The state file cannot be used; the message says why and what to do."""
@@ -145,13 +147,13 @@ def open_journal(file: Path, wanted: Header) -> Iterator[Journal]:
             raise JournalError(f"Another replay is writing {file}; wait for it, or choose another --state.") from None
         content = file.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
-        os.truncate(file, len(whole))
+        if not whole and not (content.startswith(_MARK) or _MARK.startswith(content)):
+            raise _unusable(file, "it does not begin as one")
         lines = whole.splitlines()
-        if lines:
-            journal = Journal(file, descriptor, _same(file, lines[0], wanted))
-            journal._load(lines[1:])
-        else:
-            journal = Journal(file, descriptor, wanted)
+        journal = Journal(file, descriptor, _same(file, lines[0], wanted) if lines else wanted)
+        journal._load(lines[1:])
+        os.truncate(file, len(whole))
+        if not lines:
             os.write(descriptor, wanted.model_dump_json().encode() + b"\n")
         yield journal
     finally:

@@ -1,7 +1,7 @@
 """Reads back everything the system has of a replay: lists, stories, conversations and the workflows themselves."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -10,11 +10,15 @@ from uuid import UUID
 from temporalio.client import Client, RPCError, WorkflowFailureError
 from temporalio.service import RPCStatusCode
 
+from api.schemas.ticket import TicketView
 from benchmarks.replay.api_client import Api, Caller, Refused
 from benchmarks.replay.journal import Journal, Tenant
 from benchmarks.replay.reconciliation import TenantReading, TicketReading, differences, story_gap
+from db.models import Requester
+from db.tickets import RecordedTicket
 from domain.ids import workflow_id
 from domain.ticket import Status, Ticket
+from settings import Settings
 from workflows.search_attributes import TICKET_ORGANIZATION
 from workflows.ticket import TicketWorkflow
 
@@ -25,6 +29,7 @@ Json = dict[str, Any]
 _LOOKS = 6
 """Times a ticket is read before a difference counts: it may be changing at this moment."""
 _FIRST_PAUSE_SECONDS = 0.2
+_NOT_OF_THE_WORKFLOW = {"description", "requester", "temporal_ui_url"}
 _RPC_TIMEOUT = timedelta(seconds=10)
 _WORKFLOW_PREFIX = workflow_id(UUID(int=0)).removesuffix(str(UUID(int=0)))
 
@@ -37,7 +42,7 @@ class Stopped(Exception):
 class Reader:
     """Reads through the API as any client does, and the workflows from Temporal.
 
-    ``advanced`` is told each ticket that has been read, and how many are known by then.
+    ``advanced`` is told of each ticket that has been read, and how many there are.
     """
 
     api: Api
@@ -45,6 +50,7 @@ class Reader:
     temporal: Client
     concurrency: int
     stop: asyncio.Event
+    settings: Settings
     advanced: Callable[[int], None] = lambda _known: None
     _slots: asyncio.Semaphore = field(init=False)
     _known: int = field(init=False, default=0)
@@ -61,15 +67,17 @@ class Reader:
 
     async def read(self) -> list[TenantReading]:
         """All organizations of the replay, or ``Stopped``."""
-        return [await self._tenant(self.journal.tenants[brand]) for brand in sorted(self.journal.tenants)]
-
-    async def _tenant(self, tenant: Tenant) -> TenantReading:
-        caller = self.api.caller(tenant.api_key)
-        listed = await _listed(caller)
+        tenants = [self.journal.tenants[brand] for brand in sorted(self.journal.tenants)]
+        listed = {tenant.brand: await _listed(self.api.caller(tenant.api_key)) for tenant in tenants}
         # Three witnesses of which tickets there should be: the lists, what was acknowledged to us, and Temporal.
-        acknowledged = {done.ticket_id for done in self.journal.done.values() if done.brand == tenant.brand}
-        ids = sorted({*listed, *acknowledged, *await self._workflows_of(tenant)})
-        self._known += len(ids)
+        known = {tenant.brand: {*listed[tenant.brand], *await self._workflows_of(tenant)} for tenant in tenants}
+        for done in self.journal.done.values():
+            known[done.brand].add(done.ticket_id)
+        self._known = sum(map(len, known.values()))
+        return [await self._tenant(tenant, sorted(known[tenant.brand]), listed[tenant.brand]) for tenant in tenants]
+
+    async def _tenant(self, tenant: Tenant, ids: Sequence[str], listed: Mapping[str, Json]) -> TenantReading:
+        caller = self.api.caller(tenant.api_key)
         tickets = await self._each(ids, lambda id_: self._ticket(caller, id_, listed.get(id_)))
         # A conversation's tickets, follow-ups among them, all show the whole of it.
         of_conversation = {ticket.view["conversation_id"]: ticket.id for ticket in tickets if ticket.view}
@@ -77,18 +85,19 @@ class Reader:
         return TenantReading(tenant.brand, tickets, [message for page in pages for message in page])
 
     async def _each(self, items: Iterable[S], read: Callable[[S], Awaitable[T]]) -> list[T]:
-        async def one(item: S) -> T:
-            async with self._slots:
-                if self.stop.is_set():
-                    raise Stopped
-                return await read(item)
+        results: list[T] = []
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(item)) for item in items]
-        except* Stopped:
-            raise Stopped from None
-        return [task.result() for task in tasks]
+        async def one(item: S) -> None:
+            async with self._slots:
+                if not self.stop.is_set():
+                    results.append(await read(item))
+
+        async with asyncio.TaskGroup() as group:
+            for item in items:
+                group.create_task(one(item))
+        if self.stop.is_set():  # after what had begun has ended: a request to Temporal is not abandoned
+            raise Stopped
+        return results
 
     async def _ticket(self, caller: Caller, id_: str, listed: Json | None) -> TicketReading:
         """The ticket once all three agree, or as it stands after the last look."""
@@ -97,13 +106,13 @@ class Reader:
         pause = _FIRST_PAUSE_SECONDS
         for look in range(1, _LOOKS + 1):
             events = await _or_none(caller.pages(f"/tickets/{id_}/events")) or []
-            workflow = await self._workflow(id_, ended=view is not None and view["status"] == Status.CLOSED)
-            reading = TicketReading(id_, view, listed_as, events, workflow)
+            state = await self._workflow(id_, ended=view is not None and view["status"] == Status.CLOSED)
+            reading = TicketReading(id_, view, listed_as, events, self._document(state) if state else None)
             if look == _LOOKS or not (differences(reading) or story_gap(reading)):
                 break
             await asyncio.sleep(pause)
             pause *= 1.5
-            view = await _or_none(caller.get(f"/tickets/{id_}"))
+            view = await _row(caller, id_)
             if listed and view and view["version"] != listed["version"]:
                 listed_as = view["status"]  # the list is older than what is compared now
         self.advanced(self._known)
@@ -124,6 +133,12 @@ class Reader:
             raise
         return live.ticket
 
+    def _document(self, state: Ticket) -> Json:
+        """What the API should show of a ticket whose workflow holds this."""
+        nobody = Requester(id=state.requester_id)
+        view = TicketView.of(RecordedTicket(state, description="", requester=nobody), self.settings)
+        return view.model_dump(mode="json", exclude=_NOT_OF_THE_WORKFLOW)
+
     async def _workflows_of(self, tenant: Tenant) -> set[str]:
         """The tickets Temporal knows workflows of."""
         query = f"{TICKET_ORGANIZATION.name} = '{tenant.id}'"
@@ -138,6 +153,12 @@ async def _listed(caller: Caller) -> dict[str, Json]:
             if view["id"] not in found or found[view["id"]]["version"] <= view["version"]:
                 found[view["id"]] = {**view, "listed_as": status.value}
     return found
+
+
+async def _row(caller: Caller, id_: str) -> Json | None:
+    """The ticket by itself, without the arithmetic of its clocks, which lists do not show."""
+    view: Json | None = await _or_none(caller.get(f"/tickets/{id_}"))
+    return view and {**view, "clocks": [{**clock, "explanation": None} for clock in view["clocks"]]}
 
 
 async def _or_none(reading: Awaitable[T]) -> T | None:

@@ -102,7 +102,7 @@ def _run(
     stored = sorted(
         datetime.fromisoformat(message["created_at"]) for tenant in tenants for message in _customers(tenant)
     )
-    seconds = max((stored[-1] - stored[0]).total_seconds() - paused, 0.001) if stored else 0.001
+    seconds = max((stored[-1] - stored[0]).total_seconds() - paused, 0.1) if stored else 0.1
     until = stored[-1] if stored else None
     during = [event for event in events if until and datetime.fromisoformat(event["at"]) <= until]
     minutes = Counter(event["at"][: len("2000-01-01T00:00")] for event in events)
@@ -183,9 +183,10 @@ def sections(report: Report) -> list[Section]:
 
 def _run_section(run: RunFacts) -> Section:
     span = timedelta(seconds=round((run.stream_ended_at - run.stream_began_at).total_seconds()))
+    kept = span.total_seconds() / run.seconds
     rows = [
         ("Stream", f"{run.messages:,} messages in {run.conversations:,} conversations over {_days(span)}"),
-        ("Speed-up", f"{run.speed_up:g} times"),
+        ("Speed-up", f"{run.speed_up:g} times asked for, {kept:,.0f} times reached"),
         ("Rules, in the stream's time", run.rules),
         ("Duration", f"{run.seconds:,.0f} s"),
         ("Messages", f"{run.messages_a_second:,.1f} a second"),

@@ -43,12 +43,12 @@ class Session:
 
     async def run(self) -> Report | None:
         """The report, read back from the system; ``None`` when it was stopped."""
-        temporal = await self._temporal()
         try:
+            temporal = await self._temporal()
             async with open_api(self.target.url, self.concurrency) as api:
                 if not await self._send(api):
                     return None
-                reader = Reader(api, self.journal, temporal, self.concurrency, self.stop)
+                reader = Reader(api, self.journal, temporal, self.concurrency, self.stop, self.target.settings)
                 if not await self._settle(reader):
                     return None
                 return await self._report(reader)
@@ -72,7 +72,8 @@ class Session:
         await prepare(api, self.target.operator_key, self.stream.brands, self.pace, self.journal)
         steps, done = sum(map(len, self.plans.values())), len(self.journal.done)
         self._announce(steps, done)
-        self.journal.write(Began())
+        if done < steps:
+            self.journal.write(Began())
         with phase(self.console, "Replaying", steps, done) as shown:
 
             def advanced(_step: Step, late: float) -> None:

@@ -49,9 +49,10 @@ def answers(url: str) -> bool:
 
 
 def running(url: str) -> Target:
-    """A Baton that is up: its settings from the environment, else those that ``make run`` keeps."""
+    """A Baton that is up: its settings from the environment; for ``make run``, else those that it keeps."""
     home = Home(CHECKOUT / EmbeddedSettings().home.expanduser())
-    kept = home.settings() if home.settings_file.exists() else {}
+    ours = url == default_url() and home.settings_file.exists()  # nobody else is shown its keys
+    kept = home.settings() if ours else {}
     return Target(url, _settings({**kept, **os.environ}))
 
 

@@ -20,7 +20,7 @@ async def prepare(api: Api, operator_key: str | None, brands: list[str], pace: P
     """Make, once for the journal, the organization of each brand; safe to repeat after a crash."""
     for brand in brands:
         if brand not in journal.tenants:
-            if operator_key is None:
+            if not operator_key:
                 raise CannotPrepare(
                     "Only the operator can create organizations. Give the API's operator key in BATON_OPERATOR_KEY; "
                     "for `make run` it is kept in .baton/settings.env."

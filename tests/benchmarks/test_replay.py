@@ -1,0 +1,237 @@
+"""Replays through the real parts: whole, killed and continued, and after somebody has meddled with the rows."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from temporalio.client import Client
+
+from embedded.temporal import EmbeddedTemporal
+from settings import Settings
+from tests.api.running import OPERATOR_KEY, serving, settings_for, working
+from tests.benchmarks.streams import lines, write
+from tests.support import eventually
+
+SPEED_UP = 25_000
+"""Five days in seventeen seconds: a first reminder after half a second, closed after four, followed up after seven."""
+MESSAGES = 60
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Baton:
+    """A running Baton, and where it keeps its rows."""
+
+    settings: Settings
+    http: httpx.AsyncClient
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "BATON_OPERATOR_KEY": OPERATOR_KEY,
+            "BATON_TEMPORAL_ADDRESS": self.settings.temporal_address,
+            "BATON_HOME": "/nonexistent",  # whatever a developer runs beside the tests is not looked at
+        }
+
+    def execute(self, statement: str, **values: Any) -> list[Any]:
+        """Change the rows behind everybody's back; returns what the statement returns."""
+        with psycopg.connect(self.settings.psycopg_url, autocommit=True) as connection:
+            return connection.execute(statement, values).fetchall()
+
+
+@pytest.fixture(scope="module")
+async def baton(
+    new_database: Callable[[], str], temporal_server: EmbeddedTemporal, temporal_client: Client
+) -> AsyncIterator[Baton]:
+    settings = settings_for(new_database(), temporal_server.address)
+    async with working(temporal_client, settings), serving(settings) as http:
+        yield Baton(settings, http)
+
+
+@dataclass
+class Replay:
+    """One replay, which may take several runs."""
+
+    baton: Baton
+    folder: Path
+    messages: int = MESSAGES
+    seed: int = 1
+    speed_up: float = SPEED_UP
+    output: list[str] = field(default_factory=list)
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state.jsonl"
+
+    async def start(self, url: str | None = None, **environment: str) -> asyncio.subprocess.Process:
+        stream = write(self.folder / "stream.jsonl", lines(self.messages))
+        options = {"--state": self.state, "--json": self.folder / "report.json", "--seed": self.seed}
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "benchmarks.replay", stream, "--url", url or str(self.baton.http.base_url)),
+            *("--speed-up", str(self.speed_up), *(str(word) for option in options.items() for word in option)),
+            env=self.baton.environment | environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+
+    async def run(self) -> int:
+        """Until it ends by itself; the exit code."""
+        return await self.end(await self.start())
+
+    async def end(self, process: asyncio.subprocess.Process) -> int:
+        output, _ = await process.communicate()
+        self.output.append(output.decode())
+        assert process.returncode is not None
+        return process.returncode
+
+    def organizations(self) -> dict[str, str]:
+        """Their ids by brand."""
+        kept = [json.loads(line) for line in self.state.read_text().splitlines()]
+        return {line["brand"]: line["id"] for line in kept if line["kind"] == "organization"}
+
+    def acknowledged(self) -> int:
+        """Steps that the state file knows as done by now."""
+        return self.state.read_bytes().count(b'{"kind":"done"') if self.state.exists() else 0
+
+    def report(self) -> Json:
+        report: Json = json.loads((self.folder / "report.json").read_text())
+        return report
+
+
+@pytest.fixture(scope="module")
+async def finished(baton: Baton, tmp_path_factory: pytest.TempPathFactory) -> Replay:
+    """A replay of 60 messages from beginning to end."""
+    replay = Replay(baton, tmp_path_factory.mktemp("finished"))
+    code = await replay.run()
+    assert code == 0, replay.output
+    return replay
+
+
+async def test_every_message_is_stored_and_told_once_and_every_read_model_equals_its_workflow(finished: Replay) -> None:
+    report = finished.report()
+    messages, read_models = report["reconciliation"]["messages"], report["reconciliation"]["read_models"]
+    assert report["reconciliation"]["problems"] == []
+    assert messages.pop("sent") == messages.pop("stored_once") == messages.pop("told_once") == MESSAGES
+    assert set(messages.values()) == {0}
+    assert read_models["equal"] == read_models["tickets"] == read_models["running"] + read_models["ended"]
+
+
+async def test_the_report_counts_what_the_rows_say(finished: Replay) -> None:
+    report, ours = finished.report(), list(finished.organizations().values())
+
+    def counted(what: str) -> dict[str, int]:
+        return dict(finished.baton.execute(f"SELECT {what} AND organization_id = ANY(%(ours)s) GROUP BY 1", ours=ours))
+
+    assert report["events"] == counted("kind, count(*) FROM ticket_events WHERE true")
+    transitions = {move: count for move, count in report["transitions"].items() if count}
+    assert transitions == counted("about->>'move', count(*) FROM ticket_events WHERE about ? 'move'")
+    follow_ups = counted("organization_id, count(*) FROM tickets WHERE follow_up_of IS NOT NULL")
+    assert sum(brand["follow_ups"] for brand in report["brands"]) == sum(follow_ups.values())
+    assert sum(brand["messages"] for brand in report["brands"]) == MESSAGES
+
+
+async def test_clocks_run_by_themselves_on_the_streams_time(finished: Replay) -> None:
+    brands = finished.report()["brands"]
+    for what in ("reminders", "reassignments", "auto_resolved", "auto_closed", "follow_ups"):
+        assert sum(brand[what] for brand in brands) > 0, what
+
+
+async def test_a_replay_killed_and_stopped_half_way_accounts_for_every_message_once(
+    baton: Baton, tmp_path: Path
+) -> None:
+    replay = Replay(baton, tmp_path, messages=30, seed=2, speed_up=200_000)
+    process = await replay.start()
+    await eventually(lambda: replay.acknowledged() >= 15, timeout=30)
+    process.kill()
+    await replay.end(process)
+    killed_at = replay.acknowledged()
+
+    process = await replay.start()
+    await eventually(lambda: replay.acknowledged() >= killed_at + 15, timeout=30)
+    process.send_signal(signal.SIGINT)
+    assert await replay.end(process) == 130
+    assert "Run the same command to go on" in replay.output[-1]
+    stopped_at = replay.acknowledged()
+
+    assert await replay.run() == 0, replay.output
+    assert f"Going on: {stopped_at} of " in replay.output[-1]
+    messages = replay.report()["reconciliation"]["messages"]
+    assert (messages["stored_once"], messages["told_once"], messages["unknown"]) == (30, 30, 0)
+
+
+async def test_a_finished_replay_says_so_and_finds_what_was_meddled_with_since(finished: Replay) -> None:
+    execute, ours = finished.baton.execute, finished.organizations()
+    told = execute(
+        "SELECT e.ticket_id, e.version, m.external_id FROM ticket_events e"
+        " JOIN messages m ON m.id = (e.about->>'message_id')::uuid"
+        " WHERE e.kind = 'customer_replied' AND e.organization_id = %(id)s ORDER BY m.external_id LIMIT 3",
+        id=ours["North"],
+    )
+    (silenced, version, silenced_message), (_, _, lost_message), (_, _, altered_message) = told
+    south = execute("SELECT id FROM tickets WHERE organization_id = %(id)s LIMIT 2", id=ours["South Line"])
+    (urgent,), (hidden,) = south
+    execute(
+        "DELETE FROM ticket_events WHERE ticket_id = %(id)s AND version = %(v)s RETURNING 1", id=silenced, v=version
+    )
+    execute(
+        "DELETE FROM messages WHERE external_id = %(id)s AND organization_id = %(ours)s RETURNING 1",
+        id=lost_message,
+        ours=ours["North"],
+    )
+    execute(
+        "UPDATE messages SET body = 'other' WHERE external_id = %(id)s AND organization_id = %(ours)s RETURNING 1",
+        id=altered_message,
+        ours=ours["North"],
+    )
+    execute("""UPDATE tickets SET state = state || '{"priority": "urgent"}' WHERE id = %(id)s RETURNING 1""", id=urgent)
+    execute("UPDATE tickets SET status = 'waiting' WHERE id = %(id)s RETURNING 1", id=hidden)
+
+    assert await finished.run() == 1
+
+    assert "This replay is finished" in finished.output[-1]
+    assert set(finished.report()["reconciliation"]["problems"]) == {
+        f"message {_id(silenced_message)} (North): not told",
+        f"ticket {silenced}: its story lacks the versions [{version}]",
+        f"message {_id(lost_message)} (North): lost",
+        f"message {_id(altered_message)} (North): altered",
+        f"ticket {urgent}: priority differs",
+        f"ticket {hidden}: it is listed as waiting and shown as {_status(finished, hidden)}",
+    }
+
+
+def _id(external: str) -> str:
+    return external.removeprefix("twitter:")
+
+
+def _status(replay: Replay, ticket: object) -> str:
+    return str(replay.baton.execute("SELECT state->>'status' FROM tickets WHERE id = %(id)s", id=ticket)[0][0])
+
+
+AWAY = "127.0.0.1:9"
+UNUSABLE_PLACES = {
+    "the API is away": ({}, f"http://{AWAY}", f"No API that can work answers at http://{AWAY}"),
+    "Temporal is away": ({"BATON_TEMPORAL_ADDRESS": AWAY}, None, f"Temporal does not answer at {AWAY}"),
+    "another operator's key": ({"BATON_OPERATOR_KEY": "x"}, None, "does not take this operator key"),
+    "no operator's key": ({"BATON_OPERATOR_KEY": ""}, None, "Give the API's operator key in BATON_OPERATOR_KEY"),
+}
+
+
+@pytest.mark.parametrize(("environment", "url", "said"), UNUSABLE_PLACES.values(), ids=UNUSABLE_PLACES)
+async def test_a_place_that_cannot_be_used_is_refused_with_what_to_do(
+    environment: dict[str, str], url: str | None, said: str, baton: Baton, tmp_path: Path
+) -> None:
+    replay = Replay(baton, tmp_path)
+    assert await replay.end(await replay.start(url, **environment)) == 2
+    assert said in " ".join(replay.output[-1].split())
+    assert replay.acknowledged() == 0
