@@ -11,7 +11,7 @@ from uuid import UUID
 
 from fastapi import Depends, Query
 from pydantic import BaseModel, Field
-from sqlalchemy import Select, tuple_
+from sqlalchemy import BigInteger, Select, literal, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -99,7 +99,8 @@ def after_number(statement: Select[Any], number: InstrumentedAttribute[int], pla
     if cursor is not None:
         if not (cursor.isdecimal() and cursor.isascii() and len(cursor) < 19):
             raise _invalid_cursor()
-        statement = statement.where(number > int(cursor))
+        # Told to be wide: the cursor may be larger than the column takes.
+        statement = statement.where(number > literal(int(cursor), BigInteger))
     return statement.order_by(number).limit(place.limit + 1)
 
 

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from psycopg import Error as PsycopgError
 from psycopg.errors import UniqueViolation
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -213,6 +213,8 @@ async def _database(request: Request, error: Exception) -> Response:
 
 def _is_own_fault(error: DBAPIError) -> bool:
     """Whether the statement was wrong, rather than the database away, starting, stopping or overloaded."""
+    if isinstance(error, DataError):  # also what the driver itself cannot take or give, which has no state
+        return True
     state = getattr(error.orig, "sqlstate", None)
     away = ("08", "53", "57", "55P03", "40")
     return bool(state) and not str(state).startswith(away)

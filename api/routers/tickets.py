@@ -13,7 +13,7 @@ from api.idempotency import Idempotency, RequestId
 from api.pagination import Page, Paging, after, after_number, encode_cursor
 from api.problems import Problem
 from api.routers.answers import accepted_response, ticket_response
-from api.schemas.fields import Moment
+from api.schemas.fields import Moment, Sought
 from api.schemas.ticket import (
     AcceptedView,
     ActorView,
@@ -122,10 +122,8 @@ async def list_all(
     unassigned: Annotated[bool | None, Query(description="Only those without, or with, an assignee.")] = None,
     breached: Annotated[bool | None, Query(description="Only those with, or without, a breached SLA metric.")] = None,
     due_before: Annotated[Moment | None, Query(description="The next SLA deadline comes before this moment.")] = None,
-    tag: Annotated[list[str] | None, Query(description="All of these tags.")] = None,
-    q: Annotated[
-        str | None, Query(max_length=200, description='Words of title and description; "phrases" and -not work.')
-    ] = None,
+    tag: Annotated[list[Sought] | None, Query(description="All of these tags.")] = None,
+    q: Annotated[Sought | None, Query(description='Words of title and description; "phrases" and -not work.')] = None,
     sort: TicketOrder = TicketOrder.CREATED,
 ) -> Page[TicketView]:
     wanted = TicketFilter(

@@ -54,6 +54,8 @@ Email = Annotated[
 ]
 Tag = Annotated[str, _Trimmed, StringConstraints(max_length=MAX_TAG), _Storable]
 Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS), AfterValidator(_tags)]
+Sought = Annotated[str, StringConstraints(max_length=200), _Storable]
+"""What a list is searched for."""
 Span = Annotated[timedelta, AfterValidator(_span)]
 """A length of time, ISO 8601: ``PT4H``, ``P3D``."""
 Moment = AwareDatetime
