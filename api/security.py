@@ -1,4 +1,4 @@
-"""API keys: random, kept only as a keyed hash that costs microseconds to check."""
+"""API keys, kept only as a keyed hash that costs microseconds to check, and other words that stay here."""
 
 import hmac
 import secrets
@@ -29,3 +29,12 @@ def hash_api_key(key: str, secret: SecretStr) -> bytes:
 def same_secret(given: str, expected: SecretStr) -> bool:
     """Compare in constant time."""
     return hmac.compare_digest(given.encode(), expected.get_secret_value().encode())
+
+
+def update_id(request_id: str, secret: SecretStr) -> str:
+    """The name of a request's update in Temporal, the same however often it is asked.
+
+    Temporal keeps such names readable, whatever is encrypted, and a client's Idempotency-Key may hold anything: an
+    order's number, somebody's address.
+    """
+    return hmac.digest(secret.get_secret_value().encode(), f"update:{request_id}".encode(), sha256).hex()

@@ -21,6 +21,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCStatusCode
 
 from api.problems import STATUS_OF, Problem
+from api.security import update_id
 from domain.commands import (
     AgentReplied,
     Assign,
@@ -97,7 +98,7 @@ class TicketGateway:
         handle = self._handle(ticket_id)
         async with self._answers():
             outcome: Outcome = await handle.execute_update(
-                _UPDATES[type(command)], command, id=command.request_id, rpc_timeout=self._timeout
+                _UPDATES[type(command)], command, id=self._update_id(command), rpc_timeout=self._timeout
             )
         return outcome
 
@@ -107,7 +108,7 @@ class TicketGateway:
             outcome: Outcome = await self.client.execute_update_with_start_workflow(
                 _UPDATES[ChangeStatus],
                 command,
-                id=command.request_id,
+                id=self._update_id(command),
                 start_workflow_operation=WithStartWorkflowOperation(
                     TicketWorkflow.run, self._next_run(ticket.id), **self._next_run_options(ticket)
                 ),
@@ -155,6 +156,9 @@ class TicketGateway:
             "search_attributes": attributes_of(ticket),
             "static_summary": summary(ticket),
         }
+
+    def _update_id(self, command: Command) -> str:
+        return update_id(command.request_id, self.settings.secret_key)
 
     def _handle(self, ticket_id: UUID) -> WorkflowHandle[TicketWorkflow, Ticket]:
         return self.client.get_workflow_handle_for(TicketWorkflow.run, workflow_id(ticket_id))
