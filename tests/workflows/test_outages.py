@@ -1,0 +1,136 @@
+"""A worker that dies, and a database that is away: what was acknowledged is recorded, once."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from temporalio.client import Client
+
+from db.engine import make_engine, make_sessions
+from domain.ticket import Status
+from embedded.ports import free_port
+from embedded.postgres import EmbeddedPostgres, new_password
+from embedded.process import Child
+from embedded.schema import migrate
+from settings import Settings
+from tests.support import eventually
+from tests.workflows.office import Life, Office
+from worker import make_worker
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def worker_process(settings: Settings, tmp_path: Path) -> Iterator[Child]:
+    """``worker.py`` as it is run in production, not started yet."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("BATON_")},
+        "BATON_DATABASE_URL": settings.database_url,
+        "BATON_TEMPORAL_ADDRESS": settings.temporal_address,
+        "BATON_TEMPORAL_TASK_QUEUE": settings.temporal_task_queue,
+        "BATON_SECRET_KEY": settings.secret_key.get_secret_value(),
+    }
+    child = Child([sys.executable, "worker.py"], tmp_path / "worker.log", environment=environment, directory=ROOT)
+    yield child
+    child.kill()
+
+
+async def test_worker_killed_between_a_command_and_its_record_loses_and_doubles_nothing(
+    temporal_client: Client, settings: Settings, worker_process: Child
+) -> None:
+    engine = make_engine(settings)
+    sessions = make_sessions(engine)
+    office = await Office(temporal_client, settings, sessions).open()
+    worker_process.start()
+    life = await office.ticket(assignee="Ana")
+    async with await psycopg.AsyncConnection.connect(settings.psycopg_url) as blocker:
+        await blocker.execute("SELECT 1 FROM tickets WHERE id = %s FOR UPDATE", [life.id])
+        command = life.to(Status.RESOLVED)
+        acknowledged = await life.obey(command)
+        await eventually(lambda: is_blocked(settings))
+        worker_process.kill()
+    row = await life.row()
+    assert row is not None
+    assert row.version == 1
+    async with make_worker(temporal_client, settings, sessions):
+        await eventually(lambda: recorded(life, acknowledged.version), timeout=20)
+        assert await life.obey(command) == acknowledged
+        await office.check()
+        assert await life.story() == ["created", "resolve"]
+        assert await life.said_to_customer() == ["resolved:0"]
+        assert await life.told() == [("Ana", "ticket_assigned")]
+    await engine.dispose()
+
+
+async def is_blocked(settings: Settings) -> bool:
+    async with await psycopg.AsyncConnection.connect(settings.psycopg_url) as connection:
+        found = await connection.execute(
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return await found.fetchone() is not None
+
+
+async def recorded(life: Life, version: int) -> bool:
+    row = await life.row()
+    return row is not None and row.version == version
+
+
+@pytest.fixture
+def own_postgres(tmp_path: Path, refuge: Path) -> Iterator[EmbeddedPostgres]:
+    """A server that a test may stop."""
+    server = EmbeddedPostgres(
+        tmp_path / "data",
+        free_port(),
+        password=new_password(),
+        log=tmp_path / "postgres.log",
+        durable=False,
+        refuge=refuge,
+    )
+    server.start()
+    server.wait_ready()
+    migrate(server.url)
+    yield server
+    server.destroy()
+
+
+@pytest.fixture
+async def office_on_it(
+    own_postgres: EmbeddedPostgres, settings: Settings, temporal_client: Client
+) -> AsyncIterator[Office]:
+    settings = settings.model_copy(
+        update={"database_url": own_postgres.url, "temporal_task_queue": f"tickets-{uuid4()}"}
+    )
+    engine = make_engine(settings)
+    sessions = make_sessions(engine)
+    async with make_worker(temporal_client, settings, sessions):
+        office = await Office(temporal_client, settings, sessions).open()
+        yield office
+        await office.check()
+    await engine.dispose()
+
+
+async def test_commands_work_while_the_database_is_away_and_are_recorded_when_it_is_back(
+    office_on_it: Office, own_postgres: EmbeddedPostgres
+) -> None:
+    lives = [await office_on_it.ticket(assignee="Ana") for _ in range(3)]
+    own_postgres.stop()
+    async with asyncio.timeout(5):
+        for life in lives:
+            await life.move(Status.IN_PROGRESS, "Ana")
+            await life.customer_writes()
+            outcome = await life.move(Status.RESOLVED, "Ana")
+            assert (outcome.version, (await life.live()).ticket) == (4, outcome.ticket)
+    own_postgres.start()
+    own_postgres.wait_ready()
+    for life in lives:
+        ticket = await life.settled(timeout=15)
+        assert (ticket.status, ticket.version) == (Status.RESOLVED, 4)
+        assert ticket.auto_close_at is not None
+        assert await life.story() == ["created", "start", "customer_replied", "resolve"]
+        assert await life.told() == [("Ana", "ticket_assigned"), ("Ana", "customer_replied")]
+        assert await life.said_to_customer() == ["resolved:0"]
