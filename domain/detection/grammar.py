@@ -66,7 +66,8 @@ class _Part:
         present = self.all_roles
         if present & r.NOUNS:
             for at, role in enumerate(self.roles):
-                if role & r.NOUNS and not self._counted(at):
+                in_a_row = at and at + 1 < len(self.roles) and self.roles[at - 1] & self.roles[at + 1] & r.NOUNS
+                if role & r.NOUNS and not in_a_row and not self._counted(at):
                     yield from self._around_noun(at, role)
             yield from self._bare()
         if present & r.BOT:
@@ -85,8 +86,9 @@ class _Part:
     # Nouns
 
     def _around_noun(self, at: int, role: int) -> Iterator[Match]:
-        yield from self._verb_before(at, role)
-        yield from self._verb_after(at, role)
+        if self.all_roles & (_VERBS | r.THERE):
+            yield from self._verb_before(at, role)
+            yield from self._verb_after(at, role)
         genuine = role & (r.HUMAN | r.STAFF) and at and self.roles[at - 1] & r.GENUINE
         told = self.all_roles & (r.PAST | r.SAID | r.MINE | r.NEGATOR | r.ASKING)
         if genuine and not told and len(self.roles) <= _SHORT + 3:

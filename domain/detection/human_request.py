@@ -48,6 +48,7 @@ class HumanRequest:
 
 
 NOTHING = HumanRequest(0.0)
+_CERTAIN = 0.9  # nothing read further on would change the decision
 
 
 class HumanRequestDetector:
@@ -67,6 +68,8 @@ class HumanRequestDetector:
         languages, corrections = self.lexicon.candidates(parts)
         best = NOTHING
         for clause in parts if languages else ():
+            if best.score >= _CERTAIN:
+                break
             for language in self.lexicon.fitting(clause, languages, corrections):
                 tokens = self.lexicon.read(clause, language, corrections)
                 match = best_match(tokens, language, clause.starts_sentence and clause.ends_sentence)

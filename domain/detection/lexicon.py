@@ -13,6 +13,7 @@ _REPEATED = re.compile(r"(.)\1{2,}")
 _LONGEST_CORRECTED = 24  # no trigger word is longer; keeps hostile runs of letters cheap
 
 
+_LANGUAGES_READ = 3  # of those that know a clause equally well; a word they all know means the same in all
 _NEARLY = 0.85  # a language that knows fewer words of a clause, measured by the best one, would misread it
 
 Corrections = dict[str, dict[int, str]]
@@ -118,7 +119,8 @@ class Lexicon:
                 ):
                     known[place] += 1
         enough = max(known) * _NEARLY
-        return [language for place, language in enumerate(languages) if known[place] >= enough]
+        ranked = sorted(range(len(languages)), key=known.__getitem__, reverse=True)[:_LANGUAGES_READ]
+        return [languages[place] for place in ranked if known[place] >= enough]
 
     def read(self, clause: Clause, language: Language, corrections: Corrections) -> list[Token]:
         """The clause as tokens of ``language``, the longest phrases first."""

@@ -4,12 +4,13 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 MAX_CLAUSE = 300
 """Characters in one clause; longer runs without punctuation are cut, so that work grows with length only."""
 
 _LONGEST_RUN = 100  # characters of a script without spaces that are taken as one piece
-_OVERLAP = 6  # words that two halves of a cut clause share: a request is rarely longer
+_OVERLAP = 60  # characters that two halves of a cut clause share: a request is rarely longer
 
 UNSPACED = "\u3005-\u3007\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 """Characters of scripts that put no space between words, as a regular expression's range."""
@@ -25,12 +26,16 @@ _PIECES = re.compile(
     r"|(?P<pause>[,:،、()\[\]\"“”«»「」\u2013\u2014]|\s-+\s)"
 )
 _APOSTROPHES = str.maketrans("\u2019\u2018\u02bc\u00b4`\u2032", "''''''")
+# What NFKC would do to the commonest characters it changes, without moving anything.
+_ONE_FOR_ONE = (
+    _APOSTROPHES | {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0xA0: " ", 0x3000: " ", 0x2026: "."}
+)
+_LETTERLESS = re.compile("[\u00ad\u0307\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 _CONTRACTIONS = frozenset({"t", "s", "d", "m", "re", "ve", "ll"})
 _UNACCENTED = str.maketrans({"\u0131": "i", "ł": "l", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe"})
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """One word, or one run of a script without spaces; ``start`` and ``end`` point into the original text."""
 
     text: str
@@ -74,6 +79,11 @@ def fold(text: str) -> Folded:
     """``text`` in NFKC and case-folded, with straight apostrophes and without formatting characters."""
     if text.isascii():
         return Folded(text.lower().replace("`", "'"))
+    simple = text.translate(_ONE_FOR_ONE)
+    if unicodedata.is_normalized("NFKC", simple) and not _LETTERLESS.search(simple):
+        lower = simple.casefold()
+        if len(lower) == len(text):  # nothing grew, so every character is where it was
+            return Folded(lower)
     folded: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
@@ -170,5 +180,8 @@ def _cut(words: list[Word], starts_sentence: bool, ends_sentence: bool) -> list[
         pieces.append(Clause(tuple(words[begin:end]), starts_sentence and begin == 0, ends_sentence and last))
         if last:
             break
-        begin = max(end - _OVERLAP, begin + 1)
+        cut = end
+        while end - 1 > begin and words[cut - 1].end - words[end - 1].start <= _OVERLAP:
+            end -= 1
+        begin = end
     return pieces
