@@ -174,7 +174,7 @@ def _parse(arguments: Sequence[str] | None) -> Options:
     where.add_argument("--url", help="an API that is up; its operator key is BATON_OPERATOR_KEY or that of `make run`")
     where.add_argument("--own-stack", action="store_true", help="start a stack for this replay and remove it after")
     parser.add_argument(
-        "--speed-up", type=_positive, default=500.0, help="how much faster than the stream (%(default)g)"
+        "--speed-up", type=_positive, default=300.0, help="how much faster than the stream (%(default)g)"
     )
     parser.add_argument("--limit", type=_count, help="replay the first LIMIT messages only")
     parser.add_argument("--seed", type=int, default=1, help="of what the agents do (%(default)s)")
