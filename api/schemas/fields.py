@@ -1,6 +1,6 @@
 """Types of fields that several documents share, with their limits."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -40,6 +40,14 @@ def _span(value: timedelta) -> timedelta:
     return value
 
 
+def _moment(value: datetime) -> datetime:
+    # At the ends of Python's calendar another offset leads out of it, and what is stored could not be read again.
+    if not _EARLIEST <= value <= _LATEST:
+        raise ValueError("must lie between the years 1970 and 9999")
+    return value
+
+
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 _Trimmed = StringConstraints(strip_whitespace=True, min_length=1)
 _Storable = AfterValidator(_storable)
 
@@ -58,7 +66,7 @@ Sought = Annotated[str, StringConstraints(max_length=200), _Storable]
 """What a list is searched for."""
 Span = Annotated[timedelta, AfterValidator(_span)]
 """A length of time, ISO 8601: ``PT4H``, ``P3D``."""
-Moment = AwareDatetime
+Moment = Annotated[AwareDatetime, AfterValidator(_moment)]
 """RFC 3339 with its offset."""
 
 
