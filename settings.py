@@ -92,6 +92,7 @@ class DatabaseSettings(BaseSettings):
 
     database_url: str = Field(
         default=f"{_DRIVER}://baton@127.0.0.1:5432/baton",
+        repr=False,  # may hold a password
         description="Address of the read model's Postgres. Options of libpq go with it: ?sslmode=verify-full",
     )
     database_password: SecretStr | None = Field(

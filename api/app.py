@@ -9,11 +9,13 @@ from opentelemetry.metrics import CallbackOptions, Observation
 
 from api import problems
 from api.body_limit import BodyLimit
+from api.codec_access import CodecOrigin
 from api.dependencies import Services
 from api.read_model import ReadModel
 from api.request_log import RequestLog
 from api.routers import (
     calendars,
+    codec,
     escalation_ladders,
     health,
     members,
@@ -72,8 +74,10 @@ def create_app(settings: Settings, tracing: Tracing | None = None, metrics: ApiM
     app.add_middleware(BodyLimit, largest=LARGEST_BODY)
     app.add_middleware(RequestLog)
     _measure(metrics, settings)
+    app.add_middleware(CodecOrigin, ui_url=settings.temporal_ui_url)
     problems.install(app)
     app.include_router(health.router)
+    app.include_router(codec.router, responses=problems.DOCUMENTED)
     for module in _NOUNS:
         app.include_router(module.router, prefix="/api/v1", responses=problems.DOCUMENTED)
     return app
