@@ -50,10 +50,12 @@ def answers(url: str) -> bool:
 
 def running(url: str) -> Target:
     """A Baton that is up: its settings from the environment; for ``make run``, else those that it keeps."""
-    home = Home(CHECKOUT / EmbeddedSettings().home.expanduser())
-    ours = url == default_url() and home.settings_file.exists()  # nobody else is shown its keys
-    kept = home.settings() if ours else {}
-    return Target(url, _settings({**kept, **os.environ}))
+    chosen = EmbeddedSettings()
+    home = Home(CHECKOUT / chosen.home.expanduser())
+    if url != default_url() or not home.settings_file.exists():  # nobody else is shown its keys
+        return Target(url, _settings(os.environ))
+    temporal = {"BATON_TEMPORAL_ADDRESS": f"{LOOPBACK}:{chosen.embedded_temporal_port}"}
+    return Target(url, _settings({**temporal, **home.settings(), **os.environ}))
 
 
 @contextmanager
@@ -87,8 +89,13 @@ def own(root: Path) -> Iterator[Target]:
     try:
         program.start()
         program.wait_ready()
-        addresses = {"BATON_TEMPORAL_ADDRESS": f"{LOOPBACK}:{temporal}", "BATON_TEMPORAL_NAMESPACE": "default"}
-        yield Target(url, _settings({**os.environ, **home.settings(), **addresses}))
+        ours = {
+            "BATON_TEMPORAL_ADDRESS": f"{LOOPBACK}:{temporal}",
+            "BATON_TEMPORAL_NAMESPACE": "default",
+            "BATON_TEMPORAL_TLS": "false",
+            "BATON_TEMPORAL_API_KEY": "",
+        }
+        yield Target(url, _settings({**home.settings(), **os.environ, **ours}))
     finally:
         program.stop()
 
@@ -101,4 +108,5 @@ def forget(root: Path) -> None:
 
 def _settings(environment: Mapping[str, str]) -> Settings:
     # The secret key is for hashing API keys, which a replay never does; a Baton elsewhere keeps its own to itself.
-    return settings_from({"BATON_SECRET_KEY": token_hex(32), **environment})
+    known = {"BATON_SECRET_KEY": token_hex(32), **environment}
+    return settings_from({name: value for name, value in known.items() if value})
