@@ -21,7 +21,13 @@ from settings import Settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 # Our Postgres' password is in its address; the rest would have the parts talk to it, and to Temporal, as to a cluster.
-NOT_FOR_PARTS = (PASSWORD_NAME, "BATON_DATABASE_PASSWORD", "BATON_TEMPORAL_API_KEY", "BATON_TEMPORAL_TLS_")
+NOT_FOR_PARTS = (
+    PASSWORD_NAME,
+    "BATON_DATABASE_PASSWORD",
+    "BATON_TEMPORAL_API_KEY",
+    "BATON_TEMPORAL_TLS_",
+    "BATON_WORKER_BUILD_ID",  # whose worker would wait for somebody to make it current
+)
 
 
 def main() -> int:
@@ -58,6 +64,7 @@ def _run(chosen: EmbeddedSettings, home: Home, progress: Progress) -> int:
         chosen.embedded_temporal_ui_port,
         log=home.log("temporal"),
         metrics_port=chosen.embedded_temporal_metrics_port,
+        codec_endpoint=_codec_endpoint(chosen, {**kept, **os.environ}),
     )
     environment = environment_for(chosen, kept, postgres, temporal)
     settings = settings_from(environment)
@@ -82,6 +89,13 @@ def environment_for(
     }
     environment = {**kept, **os.environ, **ours}
     return {name: value for name, value in environment.items() if not name.startswith(NOT_FOR_PARTS)}
+
+
+def _codec_endpoint(chosen: EmbeddedSettings, environment: Mapping[str, str]) -> str | None:
+    """Where the Temporal UI has encrypted payloads decoded; ``None`` while nothing is encrypted."""
+    if not environment.get("BATON_ENCRYPTION_KEYS"):
+        return None
+    return f"{_api_url(chosen.api_host, chosen.api_port)}/codec"
 
 
 class _Given(Settings):

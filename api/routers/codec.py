@@ -5,6 +5,7 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from google.protobuf.json_format import MessageToJson, Parse, ParseError
+from pydantic import BaseModel, Field
 from temporalio.api.common.v1 import Payloads
 
 from api.codec_access import COOKIE, PATH, SESSION_SECONDS, Reader, may_read, new_session
@@ -39,7 +40,25 @@ _HEADERS = {
 }
 
 
-@router.post("/decode", dependencies=[Reader], summary="Decrypt payloads, as the Temporal UI and CLI send them")
+class PayloadView(BaseModel):
+    """A value as Temporal stores it; everything in it is base64."""
+
+    metadata: dict[str, str] = Field(examples=[{"encoding": "anNvbi9wbGFpbg=="}])
+    data: str = Field(examples=["eyJ0aXRsZSI6IlRoZSBpbnZvaWNlIGlzIHdyb25nIn0="])
+
+
+class PayloadsView(BaseModel):
+    """What the codec endpoint takes and returns."""
+
+    payloads: list[PayloadView]
+
+
+@router.post(
+    "/decode",
+    response_model=PayloadsView,
+    dependencies=[Reader],
+    summary="Decrypt payloads, as the Temporal UI and CLI send them",
+)
 async def decode(request: Request, services: AppServices) -> Response:
     """Takes and returns Temporal's `Payloads` as JSON; what is not encrypted comes back as it is."""
     payloads = await _payloads(request)
@@ -50,7 +69,12 @@ async def decode(request: Request, services: AppServices) -> Response:
     return _answer(payloads)
 
 
-@router.post("/encode", dependencies=[Reader], summary="Encrypt payloads that the Temporal CLI is about to send")
+@router.post(
+    "/encode",
+    response_model=PayloadsView,
+    dependencies=[Reader],
+    summary="Encrypt payloads that the Temporal CLI is about to send",
+)
 async def encode(request: Request, services: AppServices) -> Response:
     """Takes and returns Temporal's `Payloads` as JSON."""
     payloads = await _payloads(request)

@@ -3,6 +3,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from temporalio import workflow
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
@@ -66,6 +67,17 @@ def test_its_data_is_private(server: EmbeddedTemporal) -> None:
     up(server)
     assert server.folder is not None
     assert server.folder.stat().st_mode & 0o077 == 0
+
+
+def test_its_ui_asks_the_codec_endpoint(tmp_path: Path) -> None:
+    endpoint = "http://127.0.0.1:8000/codec"
+    server = EmbeddedTemporal(None, free_port(), free_port(), log=tmp_path / "temporal.log", codec_endpoint=endpoint)
+    try:
+        up(server)
+        shown = httpx.get(f"{server.ui_url}/api/v1/settings", trust_env=False).json()
+    finally:
+        server.kill()
+    assert shown["Codec"]["Endpoint"] == endpoint
 
 
 @pytest.mark.parametrize(
