@@ -10,7 +10,8 @@ DomainError
 ├── InvalidLadder          invalid_ladder           a ladder that could not run
 ├── InvalidCalendar        invalid_calendar         a calendar that could not be worked by
 ├── BeyondHorizon          beyond_horizon           working time further away than is looked for
-└── InvalidPolicy          invalid_sla_policy       an SLA policy that could not be kept
+├── InvalidPolicy          invalid_sla_policy       an SLA policy that could not be kept
+└── InvalidConditions      invalid_conditions       a rule that could not be evaluated
 """
 
 from collections.abc import Mapping
@@ -88,3 +89,9 @@ class InvalidPolicy(DomainError):
     """The SLA policy's targets or its warning make no sense."""
 
     code = "invalid_sla_policy"
+
+
+class InvalidConditions(DomainError):
+    """The conditions of a rule are malformed; ``problems`` lists each path with what is wrong there."""
+
+    code = "invalid_conditions"
