@@ -14,6 +14,7 @@ from db.engine import Sessions, make_engine, make_sessions
 from embedded.temporal import EmbeddedTemporal
 from settings import Settings
 from tests.workflows.office import Office
+from tests.workflows.rules import Rules
 from worker import make_worker
 
 
@@ -67,6 +68,12 @@ async def skipping_office(
     """An organization whose tickets' clocks a test moves; checked at the end as well. Open it first."""
     async with checked(Office(skipping_env.client, settings, sessions, skipping=skipping_env)) as it:
         yield it
+
+
+@pytest.fixture
+async def rules(skipping_office: Office) -> Rules:
+    """Those of such an office, which is open."""
+    return Rules(await skipping_office.open())
 
 
 @asynccontextmanager
