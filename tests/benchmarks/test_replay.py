@@ -74,20 +74,26 @@ class Replay:
     def state(self) -> Path:
         return self.folder / "state.jsonl"
 
-    async def start(self, url: str | None = None, **environment: str) -> asyncio.subprocess.Process:
+    async def start(self, *where: str, **environment: str) -> asyncio.subprocess.Process:
         stream = write(self.folder / "stream.jsonl", lines(self.messages))
         options = {"--state": self.state, "--json": self.folder / "report.json", "--seed": self.seed}
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "benchmarks.replay", stream, "--url", url or str(self.baton.http.base_url)),
+            *(
+                sys.executable,
+                "-m",
+                "benchmarks.replay",
+                str(stream),
+                *(where or ("--url", str(self.baton.http.base_url))),
+            ),
             *("--speed-up", str(self.speed_up), *(str(word) for option in options.items() for word in option)),
             env=self.baton.environment | environment,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
 
-    async def run(self) -> int:
+    async def run(self, *where: str) -> int:
         """Until it ends by itself; the exit code."""
-        return await self.end(await self.start())
+        return await self.end(await self.start(*where))
 
     async def end(self, process: asyncio.subprocess.Process) -> int:
         output, _ = await process.communicate()
@@ -99,6 +105,10 @@ class Replay:
         """Their ids by brand."""
         kept = [json.loads(line) for line in self.state.read_text().splitlines()]
         return {line["brand"]: line["id"] for line in kept if line["kind"] == "organization"}
+
+    def folders(self) -> list[str]:
+        """What is kept beside the state file."""
+        return [each.name for each in self.folder.iterdir() if each.is_dir()]
 
     def acknowledged(self) -> int:
         """Steps that the state file knows as done by now."""
@@ -220,18 +230,32 @@ def _status(replay: Replay, ticket: object) -> str:
 
 AWAY = "127.0.0.1:9"
 UNUSABLE_PLACES = {
-    "the API is away": ({}, f"http://{AWAY}", f"No API that can work answers at http://{AWAY}"),
-    "Temporal is away": ({"BATON_TEMPORAL_ADDRESS": AWAY}, None, f"Temporal does not answer at {AWAY}"),
-    "another operator's key": ({"BATON_OPERATOR_KEY": "x"}, None, "does not take this operator key"),
-    "no operator's key": ({"BATON_OPERATOR_KEY": ""}, None, "Give the API's operator key in BATON_OPERATOR_KEY"),
+    "the API is away": ({}, ("--url", f"http://{AWAY}"), f"No API that can work answers at http://{AWAY}"),
+    "Temporal is away": ({"BATON_TEMPORAL_ADDRESS": AWAY}, (), f"Temporal does not answer at {AWAY}"),
+    "another operator's key": ({"BATON_OPERATOR_KEY": "x"}, (), "does not take this operator key"),
+    "no operator's key": ({"BATON_OPERATOR_KEY": ""}, (), "Give the API's operator key in BATON_OPERATOR_KEY"),
 }
 
 
-@pytest.mark.parametrize(("environment", "url", "said"), UNUSABLE_PLACES.values(), ids=UNUSABLE_PLACES)
+@pytest.mark.parametrize(("environment", "where", "said"), UNUSABLE_PLACES.values(), ids=UNUSABLE_PLACES)
 async def test_a_place_that_cannot_be_used_is_refused_with_what_to_do(
-    environment: dict[str, str], url: str | None, said: str, baton: Baton, tmp_path: Path
+    environment: dict[str, str], where: tuple[str, ...], said: str, baton: Baton, tmp_path: Path
 ) -> None:
     replay = Replay(baton, tmp_path)
-    assert await replay.end(await replay.start(url, **environment)) == 2
+    assert await replay.end(await replay.start(*where, **environment)) == 2
     assert said in " ".join(replay.output[-1].split())
     assert replay.acknowledged() == 0
+
+
+async def test_a_stack_of_its_own_is_there_for_the_replay_and_gone_with_all_its_data_after(
+    baton: Baton, tmp_path: Path
+) -> None:
+    replay = Replay(baton, tmp_path, messages=4, speed_up=1_000_000)
+    assert await replay.run("--own-stack") == 0, replay.output
+    assert replay.folders() == []
+    first = replay.report()
+    assert first["reconciliation"]["messages"]["told_once"] == 4
+
+    assert await replay.run("--own-stack") == 0
+    assert "is finished and its stack is removed" in replay.output[-1]
+    assert replay.report() == first
