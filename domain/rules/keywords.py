@@ -106,7 +106,7 @@ class KeywordIndex:
             if entries is None and pieces is None:
                 continue
             places = places or _places(folded.text)  # most messages hold no keyword and need no places
-            start, end = places[at]
+            start = places[at][0]
             for place, phrase in entries or ():
                 if place not in found and (len(phrase) == 1 or _continues(folded.text, words, places, at, phrase)):
                     found[place] = _span(folded, start, places[at + len(phrase) - 1][1])
