@@ -15,6 +15,7 @@ AGAIN = (429, 502, 503, 504)
 """Answers after which the same request is sent again."""
 PATIENCE_SECONDS = 120.0
 _LONGEST_PAUSE = 5.0
+_LOOK_AGAIN_SECONDS = 0.25
 
 
 class ApiAway(Exception):
@@ -49,6 +50,21 @@ class Caller:
         headers = {"Idempotency-Key": key} | ({"Baton-On-Behalf-Of": member} if member else {})
         return await self._send(method, path, what, json=body, headers=headers)
 
+    async def shown(self, path: str) -> None:
+        """Return once ``path`` can be read: a document whose making was answered as pending shows a moment later."""
+        if not self.requests[-1].pending:
+            return
+        deadline = time.monotonic() + self.api.patience
+        while True:
+            try:
+                await self.get(path)
+            except Refused as refused:
+                if refused.status != 404 or time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+            else:
+                return
+
     async def pages(self, path: str, **query: Any) -> list[Any]:
         """Every row of a list."""
         rows: list[Any] = []
@@ -68,7 +84,8 @@ class Caller:
         headers = {"Authorization": f"Bearer {self.key}", **(headers or {})}
         answer, attempts = await self.api.answered(method, f"/api/v1{path}", headers=headers, **content)
         ms = round((time.monotonic() - began) * 1000, 1)
-        self.requests.append(Request(what=what, ms=ms, attempts=attempts, status=answer.status_code))
+        pending = answer.headers.get("Baton-Read-Model") == "pending"
+        self.requests.append(Request(what=what, ms=ms, attempts=attempts, status=answer.status_code, pending=pending))
         if answer.is_success:
             return answer.json() if answer.content else None
         raise Refused(answer.status_code, _document(answer))

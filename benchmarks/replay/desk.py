@@ -67,6 +67,7 @@ class Desk:
             "requester": {"external_id": message.conversation},
         }
         self.ticket_id = (await self._caller.post("/tickets", document, f"{message.message}:ticket", "create"))["id"]
+        await self._caller.shown(f"/tickets/{self.ticket_id}")
         await self._tell(step)
 
     async def _tell(self, step: Step) -> None:

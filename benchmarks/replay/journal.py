@@ -49,12 +49,16 @@ class Tenant(Line):
 
 
 class Request(Line):
-    """One request that was answered: what it was for, milliseconds until the answer, attempts, status."""
+    """One request that was answered: what it was for, milliseconds until the answer, attempts, status.
+
+    ``pending``: it holds, but reads did not show it yet when it was answered.
+    """
 
     what: str
     ms: float
     attempts: int
     status: int
+    pending: bool = False
 
 
 class Done(Line):

@@ -64,6 +64,7 @@ class RequestNumbers(BaseModel):
     p99_ms: float
     sent_again: int
     conflicts: int
+    pending: int = Field(description="Answered before reads showed it.")
 
 
 class Report(BaseModel):
@@ -159,6 +160,7 @@ def _requests(what: str, requests: Sequence[Request]) -> RequestNumbers:
         p99_ms=_percentile(times, 0.99),
         sent_again=sum(request.attempts > 1 for request in mine),
         conflicts=sum(request.status == 409 for request in mine),
+        pending=sum(request.pending for request in mine),
     )
 
 
@@ -222,11 +224,8 @@ def _rest(report: Report) -> list[Section]:
     requests = [
         (
             each.what,
-            f"{each.count:,}",
-            f"{each.p50_ms:,.0f}",
-            f"{each.p99_ms:,.0f}",
-            str(each.sent_again),
-            str(each.conflicts),
+            *(f"{number:,.0f}" for number in (each.count, each.p50_ms, each.p99_ms)),
+            *(str(number) for number in (each.sent_again, each.conflicts, each.pending)),
         )
         for each in report.requests
     ]
@@ -252,7 +251,7 @@ def _rest(report: Report) -> list[Section]:
         ("Differing, missing, stories with a gap", f"{models.differing}, {models.missing}, {models.gaps}"),
         ("Compared with a running workflow, with an ended one", f"{models.running:,}, {models.ended:,}"),
     ]
-    columns = ("kind", "count", "p50 ms", "p99 ms", "sent again", "conflicts")
+    columns = ("kind", "count", "p50 ms", "p99 ms", "sent again", "conflicts", "pending")
     return [Section("Requests", columns, requests), Section("Reconciliation", ("what", "result"), checks)]
 
 
