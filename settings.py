@@ -8,7 +8,7 @@ import ssl
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, NoReturn
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn
 from urllib.parse import quote
 
 from pydantic import (
@@ -34,6 +34,11 @@ PREFIX = "BATON_"
 SECRETS_DIR_VARIABLE = "BATON_SECRETS_DIR"
 SECRETS_DIR = "/run/secrets"
 """Where Docker, Swarm and most charts mount secrets."""
+
+LogLevel = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
+    BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
+]
 
 _SHORTEST_SECRET = 32
 _DRIVER = "postgresql+psycopg"
@@ -207,7 +212,7 @@ class Settings(DatabaseSettings):
     )
     history_limit: int = Field(default=500, ge=20, description="Events after which a ticket's run continues as new.")
 
-    log_level: str = "INFO"
+    log_level: LogLevel = "INFO"
     metrics_host: str = Field(default="127.0.0.1", description="Where Prometheus finds the ports below.")
     api_metrics_port: int | None = Field(default=None, ge=1, le=65535, description="HTTP and queues; off if not set.")
     worker_metrics_port: int | None = Field(
@@ -222,6 +227,13 @@ class Settings(DatabaseSettings):
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < _SHORTEST_SECRET:
             raise ValueError(f"must have at least {_SHORTEST_SECRET} characters; `openssl rand -hex 32` makes one")
+        return value
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("must be the base address of a collector: http://host:4318")
         return value
 
     @field_validator("temporal_tls_ca_file")

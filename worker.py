@@ -16,7 +16,8 @@ from activities.ticket_record import TicketRecord
 from db.engine import Sessions, make_engine, make_sessions
 from observability import configure_logging
 from settings import Settings, read_settings
-from telemetry import start_tracing, worker_runtime
+from telemetry import worker_runtime
+from tracing import start_tracing
 from workflows.connection import connect
 from workflows.registration import SearchAttributesError, ensure_search_attributes
 from workflows.rollout import RolloutWorkflow

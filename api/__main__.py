@@ -1,16 +1,19 @@
 """``python -m api``: serve the API until SIGTERM, then finish what has begun."""
 
 import uvicorn
+from temporalio.runtime import Runtime
 
 from api.app import create_app
 from observability import configure_logging
 from settings import read_settings
-from telemetry import start_api_metrics, start_tracing
+from telemetry import api_runtime, start_api_metrics
+from tracing import start_tracing
 
 
 def main() -> None:
     settings = read_settings()
     configure_logging(settings)
+    Runtime.set_default(api_runtime(settings))
     tracing, metrics = start_tracing(settings, "baton-api"), start_api_metrics(settings)
     try:
         uvicorn.run(

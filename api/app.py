@@ -29,7 +29,8 @@ from api.routers import (
 from db.engine import make_engine, make_sessions
 from db.queues import Queue, Queues
 from settings import Settings
-from telemetry import ApiMetrics, Gauge, Tracing, api_telemetry
+from telemetry import ApiMetrics, Gauge, api_telemetry
+from tracing import Tracing
 from workflows.connection import connect
 
 LARGEST_BODY = 1_000_000
@@ -96,9 +97,12 @@ def _measure(metrics: ApiMetrics, settings: Settings) -> None:
 
         return observe
 
-    metrics.gauge("baton_tickets", "1", "Tickets that are not resolved", read(lambda queue: queue.length))
+    metrics.gauge(
+        "baton_tickets", "{ticket}", "Tickets that are neither resolved nor closed", read(lambda queue: queue.length)
+    )
     metrics.gauge("baton_oldest_ticket", "s", "Age of the oldest one", read(lambda queue: queue.oldest_seconds))
-    metrics.gauge("baton_overdue_tickets", "1", "Past a deadline, not breached yet", read(lambda queue: queue.overdue))
+    overdue = "Past an SLA deadline without a breach on record"
+    metrics.gauge("baton_overdue_tickets", "{ticket}", overdue, read(lambda queue: queue.overdue))
 
 
 def _lifespan(settings: Settings, tracing: Tracing) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:

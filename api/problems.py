@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.request_log import route_of
 from domain.errors import DomainError
 
 log = structlog.get_logger(__name__)
@@ -203,9 +204,9 @@ async def _http(_: Request, error: Exception) -> Response:
 
 
 async def _database(request: Request, error: Exception) -> Response:
-    log.warning("database_error", path=request.url.path, error=type(error).__name__)
+    log.warning("database_error", route=route_of(request.scope), error=type(error).__name__)
     if isinstance(error, DBAPIError) and not error.connection_invalidated and _is_own_fault(error):
-        return _unexpected(request.url.path, error)
+        return _unexpected(request.scope, error)
     return problem_response(
         "database_unavailable", "The database does not answer. Send the request again with the same Idempotency-Key."
     )
@@ -239,12 +240,12 @@ class LastResort:
         except Exception as error:
             if scope["type"] != "http" or started:
                 raise
-            await _unexpected(scope["path"], error)(scope, receive, send)
+            await _unexpected(scope, error)(scope, receive, send)
 
 
-def _unexpected(path: str, error: Exception) -> Response:
+def _unexpected(scope: Scope, error: Exception) -> Response:
     incident = str(uuid4())
-    log.error("unexpected_error", incident=incident, path=path, exc_info=error)
+    log.error("unexpected_error", incident=incident, route=route_of(scope), exc_info=error)
     return problem_response(
         "internal_error", f"This is a defect of Baton. Its log knows it as incident {incident}.", {"incident": incident}
     )
