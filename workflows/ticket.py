@@ -59,8 +59,7 @@ class TicketWorkflow:
         self._remembered = dict(start.remembered)
         self._outbox = Outbox(start.outbox, start.description)
         self._attributes_of: Ticket | None = start.ticket
-        self._alarm: asyncio.Task[None] | None = None
-        self._alarm_for: Timer | None = None
+        self._alarms: dict[Timer, asyncio.Task[None]] = {}
         self._alarm_rang = False
         if start.ticket and start.created:
             created = start.created
@@ -237,11 +236,12 @@ class TicketWorkflow:
 
     async def _wait_and_fire(self) -> None:
         """Wait for something to happen, or for the earliest timer, and do what that one is for."""
-        first = next(iter(timers(self._ticket)), None)
+        waits = timers(self._ticket)
+        first = next(iter(waits), None)
         if first and first.due_at <= workflow.now():
             await self._fire(first)
             return
-        self._arm(first)
+        self._arm(waits)
         await workflow.wait_condition(lambda: bool(self._outbox) or self._alarm_rang or self._is_long())
         self._alarm_rang = False
 
@@ -251,14 +251,16 @@ class TicketWorkflow:
         late = workflow.metric_meter().create_histogram_timedelta(LATENESS, "From due to done, by kind of timer")
         late.record(workflow.now() - timer.due_at, {"timer": timer.kind.value})
 
-    def _arm(self, timer: Timer | None) -> None:
-        """Have one timer in history, for the earliest deadline; it stays while that stays the earliest."""
-        if timer == self._alarm_for and self._alarm and not self._alarm.done():
-            return
-        if self._alarm:
-            self._alarm.cancel()
-        self._alarm_for = timer
-        self._alarm = asyncio.create_task(self._ring(timer)) if timer else None
+    def _arm(self, waits: list[Timer]) -> None:
+        """Have a timer in history for the earliest deadline.
+
+        One that was armed before an earlier deadline came up stays as long as the ticket waits for it: to start it
+        again later would cost two events more each time.
+        """
+        for timer in [timer for timer, alarm in self._alarms.items() if alarm.done() or timer not in waits]:
+            self._alarms.pop(timer).cancel()
+        if waits and waits[0] not in self._alarms:
+            self._alarms[waits[0]] = asyncio.create_task(self._ring(waits[0]))
 
     async def _ring(self, timer: Timer) -> None:
         await workflow.sleep(timer.due_at - workflow.now(), summary=timer.summary)
