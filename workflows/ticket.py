@@ -26,11 +26,13 @@ with workflow.unsafe.imports_passed_through():
     from domain.terms import adopt
     from domain.ticket import Status, Ticket
     from domain.timers import Timer, fire, timers
-    from workflows import steps
     from workflows.attributes import attributes_of, changed_attributes
     from workflows.details import details
     from workflows.messages import LiveTicket, Outcome, StartTicket, Submitted
     from workflows.outbox import Outbox
+
+    # Not `from workflows import steps`: the sandbox would execute that module again for every instance.
+    from workflows.steps import choose_assignee, load, record
 
 LATENESS = "baton_timer_lateness"
 """Metric: how late timers are."""
@@ -173,7 +175,7 @@ class TicketWorkflow:
     async def _load(self) -> None:
         """Begin with what the ticket's last run left; where there was none, tell all who wait, and fail."""
         try:
-            loaded = await steps.load(LoadTicket(ticket_id=self._id, requests=REMEMBERED_REQUESTS))
+            loaded = await load(LoadTicket(ticket_id=self._id, requests=REMEMBERED_REQUESTS))
         except ActivityError:
             self._missing = True
             await workflow.wait_condition(workflow.all_handlers_finished)
@@ -229,7 +231,7 @@ class TicketWorkflow:
         if updates:
             workflow.upsert_search_attributes(updates)
             self._attributes_of = self._ticket
-        recorded = await steps.record(self._outbox.take(self._ticket))
+        recorded = await record(self._outbox.take(self._ticket))
         if recorded.terms:
             self._state = adopt(self._ticket, recorded.terms)
             workflow.set_current_details(details(self._state))
@@ -246,7 +248,7 @@ class TicketWorkflow:
         self._alarm_rang = False
 
     async def _fire(self, timer: Timer) -> None:
-        choice = await steps.choose_assignee(self._ticket, timer, timer.successor) if timer.successor else None
+        choice = await choose_assignee(self._ticket, timer, timer.successor) if timer.successor else None
         self._take(fire(self._ticket, timer, workflow.now(), choice))
         late = workflow.metric_meter().create_histogram_timedelta(LATENESS, "From due to done, by kind of timer")
         late.record(workflow.now() - timer.due_at, {"timer": timer.kind.value})
