@@ -1,5 +1,6 @@
 """Rollouts: telling running tickets of changed rules, as a workflow that nothing interrupts."""
 
+import asyncio
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
@@ -25,19 +26,22 @@ class Rollouts:
         """Begin to tell the organization's running tickets; once for a request."""
         rollout_id = uuid5(self.caller.organization_id, f"rollout:{request_key}")
         start = StartRollout(organization_id=self.caller.organization_id, rollout_id=rollout_id, reason=reason)
+        timeout = self.services.settings.command_timeout
         try:
-            await self.services.temporal.start_workflow(
-                RolloutWorkflow.run,
-                start,
-                id=self._workflow_id(rollout_id),
-                task_queue=self.services.settings.temporal_task_queue,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                static_summary=reason[:200],
-                rpc_timeout=self.services.settings.command_timeout,
-            )
+            # The client's own timeout is for one attempt; while Temporal is away it makes several.
+            async with asyncio.timeout(timeout.total_seconds()):
+                await self.services.temporal.start_workflow(
+                    RolloutWorkflow.run,
+                    start,
+                    id=self._workflow_id(rollout_id),
+                    task_queue=self.services.settings.temporal_task_queue,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    static_summary=reason[:200],
+                    rpc_timeout=timeout,
+                )
         except WorkflowAlreadyStartedError:
             pass
-        except RPCError:
+        except (RPCError, TimeoutError):
             raise Problem(
                 "temporal_unavailable",
                 "The change is saved, but running tickets could not be told: Temporal does not answer. "
@@ -50,10 +54,11 @@ class Rollouts:
         timeout = self.services.settings.command_timeout
         handle = self.services.temporal.get_workflow_handle_for(RolloutWorkflow.run, self._workflow_id(rollout_id))
         try:
-            description = await handle.describe(rpc_timeout=timeout)
-            progress = await handle.query(RolloutWorkflow.progress, rpc_timeout=timeout)
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
+            async with asyncio.timeout(timeout.total_seconds()):
+                description = await handle.describe(rpc_timeout=timeout)
+                progress = await handle.query(RolloutWorkflow.progress, rpc_timeout=timeout)
+        except (RPCError, TimeoutError) as error:
+            if isinstance(error, RPCError) and error.status is RPCStatusCode.NOT_FOUND:
                 raise not_found("rollout") from None
             raise Problem("temporal_unavailable", "Temporal does not answer; ask again.") from None
         running = description.status in (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW)
