@@ -115,7 +115,9 @@ class Tenant:
         """Wait until the ticket has the status."""
 
         async def has_become() -> Json:
-            found = await self.reload(ticket)
+            answer = await self.call("GET", f"/tickets/{ticket['id']}")
+            assert answer.status_code == 200
+            found: Json = answer.json()
             assert found["status"] == status
             return found
 
