@@ -13,7 +13,7 @@ MAX_READ = 1500
 
 _TABLE = Path(__file__).with_name("automatic.toml")
 _ABSENCES = ("vacation", "out of office", "ooo", "autoreply", "auto-reply", "auto_reply")
-_OPENING = 40  # characters in which an opening phrase begins
+_OPENING = 7  # characters in which an opening phrase begins; a mail's subject may say "Re:" first
 _ENOUGH = 2  # likely phrases that together make a machine
 
 
@@ -81,10 +81,19 @@ def _by_pattern(text: str) -> str | None:
         hits = hits or [phrase for phrase in patterns.certain if phrase.place(spaced, unspaced) >= 0]
         if hits:
             return f"says {hits[0].text!r} ({language})"
-        hits = [phrase for phrase in patterns.likely if phrase.place(spaced, unspaced) >= 0]
+        hits = _apart([phrase for phrase in patterns.likely if phrase.place(spaced, unspaced) >= 0])
         if len(hits) >= _ENOUGH:
             return f"says {hits[0].text!r} and {hits[1].text!r} ({language})"
     return None
+
+
+def _apart(phrases: list[_Phrase]) -> list[_Phrase]:
+    """Those of ``phrases`` that are no part of another: "I am on vacation" is one sign, not two."""
+    return [
+        phrase
+        for phrase in phrases
+        if not any(phrase is not other and phrase.sought.strip() in other.sought for other in phrases)
+    ]
 
 
 @cache
