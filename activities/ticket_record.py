@@ -1,29 +1,26 @@
 """The one writer of the read model of tickets."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.signatures import LOAD_TICKET, RECORD_TICKET, LoadedTicket, LoadTicket, Recorded, TicketBatch
-from db.channels import TICKETS, ticket_payload
 from db.engine import Sessions
 from db.models import Message, TicketEventRow, TicketRow
 from db.notices import insert_notifications
 from db.terms import find_terms
-from domain.clocks import ClockEventKind
+from db.ticket_writes import restore_events, restore_row, write_batch
 from domain.commands import Remembered
-from domain.deadlines import deadlines
 from domain.events import CustomerMessage
 from domain.ids import message_id
 from domain.terms import adopt, wanted
 from domain.ticket import Ticket
-from domain.timers import timers
 from domain.wording import SYSTEM_AUTHOR, wording
 
 LAG = "baton_read_model_lag"
@@ -49,16 +46,9 @@ class TicketRecord:
             need = wanted(batch.ticket)
             terms = await find_terms(session, batch.ticket, need) if need else None
             ticket = adopt(batch.ticket, terms) if terms else batch.ticket
-            fresh = await _insert_events(session, batch, ticket)
-            if fresh:
-                await _write_row(session, ticket, batch.description)
-                for event in batch.events:
-                    if event.version in fresh:
-                        await insert_notifications(session, ticket, event)
-                        await _insert_customer_messages(session, ticket, event.customer_messages)
-                await session.execute(select(func.pg_notify(TICKETS, ticket_payload(ticket.id, ticket.version))))
-        lag = datetime.now(UTC) - batch.events[-1].at
-        activity.metric_meter().create_histogram_timedelta(LAG, "From an event to its read model").record(lag)
+            fresh = await write_batch(session, ticket, batch.events, batch.answers, batch.description or "")
+            await _tell(session, ticket, batch, fresh)
+        _measure(batch)
         return Recorded(terms=terms)
 
     async def restore(self, ticket: Ticket, batches: Iterable[TicketBatch]) -> None:
@@ -67,17 +57,12 @@ class TicketRecord:
         Only for repairs: the row is overwritten, whatever it holds. One transaction; safe to repeat.
         """
         async with self._sessions.begin() as session:
-            description = None
+            description = ""
             for batch in batches:
-                fresh = await _insert_events(session, batch, batch.ticket)
-                description = description or batch.description
-                for event in batch.events:
-                    if event.version in fresh:
-                        await insert_notifications(session, batch.ticket, event)
-                        await _insert_customer_messages(session, batch.ticket, event.customer_messages)
-            await session.execute(update(TicketRow).where(TicketRow.id == ticket.id).values(version=0))
-            await _write_row(session, ticket, description)
-            await session.execute(select(func.pg_notify(TICKETS, ticket_payload(ticket.id, ticket.version))))
+                fresh = await restore_events(session, batch.ticket, batch.events, batch.answers)
+                await _tell(session, batch.ticket, batch, fresh)
+                description = description or batch.description or ""
+            await restore_row(session, ticket, description)
 
     @activity.defn(name=LOAD_TICKET)
     async def load(self, request: LoadTicket) -> LoadedTicket:
@@ -105,98 +90,12 @@ class TicketRecord:
         )
 
 
-async def _insert_events(session: AsyncSession, batch: TicketBatch, ticket: Ticket) -> set[int]:
-    """Insert the events that are not there yet and return their versions."""
-    final = ticket.model_dump(mode="json")
-    taken = await _taken_requests(session, batch)
-    rows = []
+async def _tell(session: AsyncSession, ticket: Ticket, batch: TicketBatch, fresh: set[int]) -> None:
+    """Write what the ``fresh`` events tell members and the customer."""
     for event in batch.events:
-        request_id = event.request_id if event.request_id not in taken else None
-        answer = None
-        if request_id and event.fingerprint:
-            earlier = batch.answers.get(request_id)
-            answer = earlier.model_dump(mode="json") if earlier else final
-        rows.append(
-            {
-                "ticket_id": ticket.id,
-                "version": event.version,
-                "organization_id": ticket.organization_id,
-                "kind": event.kind,
-                "at": event.at,
-                "actor_kind": event.actor.kind,
-                "actor_id": event.actor.id,
-                "actor_name": event.actor.name,
-                "reason": event.reason,
-                "changes": {name: change.model_dump() for name, change in event.changes.items()},
-                "about": event.about,
-                "request_id": request_id,
-                "fingerprint": event.fingerprint,
-                "answer": answer,
-                "clock_events": [clock.model_dump(mode="json") for clock in event.clocks],
-            }
-        )
-    statement = (
-        insert(TicketEventRow)
-        .values(rows)
-        .on_conflict_do_nothing(index_elements=["ticket_id", "version"])
-        .returning(TicketEventRow.version)
-    )
-    return set(await session.scalars(statement))
-
-
-async def _taken_requests(session: AsyncSession, batch: TicketBatch) -> set[str]:
-    """Requests that name an event of another version already.
-
-    A run remembers so many requests that this does not happen in practice. If it does, the second
-    event goes without the name, for a batch that can never be written would stop the ticket.
-    """
-    versions = {event.request_id: event.version for event in batch.events if event.request_id}
-    if not versions:
-        return set()
-    known = await session.execute(
-        select(TicketEventRow.request_id, TicketEventRow.version).where(
-            TicketEventRow.ticket_id == batch.ticket.id, TicketEventRow.request_id.in_(versions)
-        )
-    )
-    return {row.request_id for row in known if row.request_id and row.version != versions[row.request_id]}
-
-
-async def _write_row(session: AsyncSession, ticket: Ticket, description: str | None) -> None:
-    waits = timers(ticket)
-    values = {
-        "version": ticket.version,
-        "title": ticket.title,
-        "status": ticket.status,
-        "priority": ticket.priority,
-        "priority_rank": ticket.priority.rank,
-        "tags": list(ticket.tags),
-        "team_id": ticket.team_id,
-        "assignee_id": ticket.assignee_id,
-        "updated_at": ticket.updated_at,
-        "next_timer_at": waits[0].due_at if waits else None,
-        "sla_due_at": min(
-            (each.at for each in deadlines(ticket.clocks) if each.kind is ClockEventKind.BREACH), default=None
-        ),
-        "breached": ticket.breached,
-        "state": ticket.model_dump(mode="json"),
-    }
-    statement = insert(TicketRow).values(
-        id=ticket.id,
-        organization_id=ticket.organization_id,
-        number=ticket.number,
-        description=description or "",
-        channel=ticket.channel,
-        requester_id=ticket.requester_id,
-        conversation_id=ticket.conversation_id,
-        follow_up_of=ticket.follow_up_of,
-        created_at=ticket.created_at,
-        **values,
-    )
-    await session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["id"], set_=values, where=TicketRow.version < statement.excluded.version
-        )
-    )
+        if event.version in fresh:
+            await insert_notifications(session, ticket, event)
+            await _insert_customer_messages(session, ticket, event.customer_messages)
 
 
 async def _insert_customer_messages(session: AsyncSession, ticket: Ticket, messages: Iterable[CustomerMessage]) -> None:
@@ -218,3 +117,10 @@ async def _insert_customer_messages(session: AsyncSession, ticket: Ticket, messa
             )
             .on_conflict_do_nothing(index_elements=["conversation_id", "external_id"])
         )
+
+
+def _measure(batch: TicketBatch) -> None:
+    # The event has the Temporal server's time. Where this machine's clock is behind it, the difference may be
+    # negative, and recording that would fail the activity, which is tried for ever.
+    lag = max(timedelta(), datetime.now(UTC) - batch.events[-1].at)
+    activity.metric_meter().create_histogram_timedelta(LAG, "From an event to its read model").record(lag)

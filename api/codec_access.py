@@ -48,7 +48,7 @@ def _signature(settings: Settings, until: str) -> str:
     return hmac.digest(settings.secret_key.get_secret_value().encode(), message.encode(), sha256).hex()
 
 
-def _reader(
+async def _reader(
     services: AppServices,
     token: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     session: Annotated[str | None, Cookie(alias=COOKIE, include_in_schema=False)] = None,

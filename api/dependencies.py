@@ -30,7 +30,8 @@ class Services:
     read_model: ReadModel
 
 
-def _services(request: Request) -> Services:
+# Dependencies are coroutines throughout: FastAPI sends plain functions to a thread, which costs each request dearly.
+async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
@@ -74,7 +75,10 @@ async def _principal(
     if token is None:
         raise Problem("unauthorized", "Send an API key: `Authorization: Bearer <key>`.")
     digest = hash_api_key(token.credentials, services.settings.secret_key)
-    key = await session.scalar(select(ApiKey).where(ApiKey.hash == digest, ApiKey.revoked_at.is_(None)))
+    known = select(ApiKey.id, ApiKey.organization_id, ApiKey.name).where(
+        ApiKey.hash == digest, ApiKey.revoked_at.is_(None)
+    )
+    key = (await session.execute(known)).one_or_none()
     if key is None:
         raise Problem("unauthorized", "The API key is not known, or it was revoked.")
     actor = Actor(kind=ActorKind.API_KEY, id=key.id, name=key.name)
@@ -110,7 +114,7 @@ async def find_team(session: AsyncSession, caller: Principal, team_id: UUID | No
     return team
 
 
-def _operator(services: AppServices, token: _Token) -> None:
+async def _operator(services: AppServices, token: _Token) -> None:
     expected = services.settings.operator_key
     if token is None or expected is None or not same_secret(token.credentials, expected):
         raise Problem("unauthorized", "Only the operator can do this: send the operator's key (BATON_OPERATOR_KEY).")

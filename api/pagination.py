@@ -29,7 +29,7 @@ class Place:
     cursor: str | None
 
 
-def _place(
+async def _place(
     limit: Annotated[int, Query(ge=1, le=100, description="Rows a page.")] = 50,
     cursor: Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")] = None,
 ) -> Place:

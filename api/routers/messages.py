@@ -19,7 +19,7 @@ from db.models import Message, Note
 router = APIRouter(prefix="/tickets/{ticket_id}", tags=["tickets"])
 
 
-def _messages_of(tickets: Acting) -> Messages:
+async def _messages_of(tickets: Acting) -> Messages:
     return Messages(tickets)
 
 

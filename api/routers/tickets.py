@@ -41,7 +41,7 @@ from domain.timers import timers
 router = APIRouter(prefix="/tickets", tags=["tickets"])
 
 
-def tickets_of(services: AppServices, session: Session, caller: Caller) -> Tickets:
+async def tickets_of(services: AppServices, session: Session, caller: Caller) -> Tickets:
     """The tickets the caller may act on."""
     return Tickets(services, session, caller)
 
@@ -67,7 +67,7 @@ class Sending:
         }
 
 
-def _sending(
+async def _sending(
     request: Idempotency,
     if_match: Annotated[
         str | None,
