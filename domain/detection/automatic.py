@@ -14,7 +14,6 @@ MAX_READ = 1500
 _TABLE = Path(__file__).with_name("automatic.toml")
 _ABSENCES = ("vacation", "out of office", "ooo", "autoreply", "auto-reply", "auto_reply")
 _OPENING = 7  # characters in which an opening phrase begins; a mail's subject may say "Re:" first
-_ENOUGH = 2  # likely phrases that together make a machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,25 +21,14 @@ class _Phrase:
     """A phrase to look for, among whole words or, where a script has no spaces, anywhere."""
 
     text: str
+    kind: str
+    language: str
     sought: str
     by_words: bool
-
-    @classmethod
-    def of(cls, text: str) -> "_Phrase":
-        if any(is_unspaced(char) for char in text):
-            return cls(text, fold(text).text, False)
-        return cls(text, f" {' '.join(unaccented(word) for word in words_of(text))} ", True)
 
     def place(self, spaced: str, unspaced: str) -> int:
         """Where the phrase begins in the text, given as spaced words and as it is; -1 when it does not occur."""
         return (spaced if self.by_words else unspaced).find(self.sought)
-
-
-@dataclass(frozen=True, slots=True)
-class _Patterns:
-    opening: tuple[_Phrase, ...]
-    certain: tuple[_Phrase, ...]
-    likely: tuple[_Phrase, ...]
 
 
 def automatic_reply(text: str, headers: Mapping[str, str] | None = None) -> str | None:
@@ -74,16 +62,22 @@ def _by_headers(headers: Mapping[str, str]) -> str | None:
 def _by_pattern(text: str) -> str | None:
     shown = text[:MAX_READ]
     words = [unaccented(word) for word in words_of(shown)]
-    spaced = f" {' '.join(words)} "
-    unspaced = fold(shown).text
-    for language, patterns in _patterns().items():
-        hits = [phrase for phrase in patterns.opening if phrase.place(spaced, unspaced) in range(_OPENING)]
-        hits = hits or [phrase for phrase in patterns.certain if phrase.place(spaced, unspaced) >= 0]
-        if hits:
-            return f"says {hits[0].text!r} ({language})"
-        hits = _apart([phrase for phrase in patterns.likely if phrase.place(spaced, unspaced) >= 0])
-        if len(hits) >= _ENOUGH:
-            return f"says {hits[0].text!r} and {hits[1].text!r} ({language})"
+    spaced, unspaced = f" {' '.join(words)} ", fold(shown).text
+    has_unspaced = any(is_unspaced(word) for word in words)
+    by_word, without_spaces = _index()
+    candidates = [phrase for word in by_word.keys() & set(words) for phrase in by_word[word]]
+    candidates += without_spaces if has_unspaced else ()
+    places = {phrase: phrase.place(spaced, unspaced) for phrase in candidates}
+    standing = (phrase for phrase in candidates if places[phrase] >= 0)
+    found = sorted(standing, key=lambda phrase: (places[phrase], phrase.text))
+    for phrase in found:
+        if phrase.kind == "certain" or (phrase.kind == "opening" and places[phrase] < _OPENING):
+            return f"says {phrase.text!r} ({phrase.language})"
+    likely = _apart([phrase for phrase in found if phrase.kind == "likely"])
+    for phrase in likely:
+        other = next((other for other in likely if other is not phrase and other.language == phrase.language), None)
+        if other is not None:
+            return f"says {phrase.text!r} and {other.text!r} ({phrase.language})"
     return None
 
 
@@ -97,13 +91,18 @@ def _apart(phrases: list[_Phrase]) -> list[_Phrase]:
 
 
 @cache
-def _patterns() -> dict[str, _Patterns]:
-    table = tomllib.loads(_TABLE.read_text(encoding="utf-8"))
-    return {
-        code: _Patterns(*(_compiled(entry[kind]) for kind in ("opening", "certain", "likely")))
-        for code, entry in table.items()
-    }
-
-
-def _compiled(entries: str) -> tuple[_Phrase, ...]:
-    return tuple(_Phrase.of(entry.strip()) for entry in entries.split(",") if entry.strip())
+def _index() -> tuple[dict[str, list[_Phrase]], list[_Phrase]]:
+    """The phrases by their longest word, and those of scripts without spaces."""
+    by_word: dict[str, list[_Phrase]] = {}
+    without_spaces: list[_Phrase] = []
+    for language, kinds in tomllib.loads(_TABLE.read_text(encoding="utf-8")).items():
+        for kind, entries in kinds.items():
+            for entry in entries.split(","):
+                text = entry.strip()
+                if any(map(is_unspaced, text)):
+                    without_spaces.append(_Phrase(text, kind, language, fold(text).text, False))
+                elif text:
+                    words = [unaccented(word) for word in words_of(text)]
+                    phrase = _Phrase(text, kind, language, f" {' '.join(words)} ", True)
+                    by_word.setdefault(max(words, key=len), []).append(phrase)
+    return by_word, without_spaces

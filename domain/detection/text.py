@@ -112,7 +112,7 @@ def unaccented(word: str) -> str:
 
 def is_unspaced(word: str) -> bool:
     """Whether ``word`` begins in a script that puts no spaces between words."""
-    first = word[0]
+    first = word[:1]
     return "\u3005" <= first <= "\u30ff" or "\u3400" <= first <= "\u9fff" or "\uf900" <= first <= "\ufaff"
 
 
