@@ -29,7 +29,7 @@ from db.models import (
 )
 from domain.commands import AgentReplied, Assign, ChangeStatus, Command, CustomerReplied, Edit, Escalate, NoteAdded
 from domain.events import Actor, ActorKind
-from domain.ids import workflow_id
+from domain.ids import follow_up_id, workflow_id
 from domain.ladders import EscalationLadder, ReminderLadder
 from domain.ticket import Status, Ticket
 from settings import Settings
@@ -132,11 +132,13 @@ class Office:
                 session.add(TeamMember(team_id=self.team_id, member_id=self.members[name].id, position=position))
         return self
 
-    async def ticket(self, *, assignee: str | None = None, history_limit: int = 500) -> "Life":
+    async def ticket(
+        self, *, assignee: str | None = None, history_limit: int = 500, follow_up_of: UUID | None = None
+    ) -> "Life":
         """A new ticket of the team, recorded; nobody's clock runs but the one a test moves."""
-        life = Life(self, uuid4())
+        life = Life(self, uuid4() if follow_up_of is None else follow_up_id(follow_up_of))
         self.lives.append(life)
-        await life.start(assignee, history_limit)
+        await life.start(assignee, history_limit, follow_up_of)
         await life.settled()
         return life
 
@@ -175,7 +177,7 @@ class Life:
         """Whatever run is the latest."""
         return self.office.client.get_workflow_handle_for(TicketWorkflow.run, workflow_id(self.id))
 
-    async def start(self, assignee: str | None, history_limit: int) -> None:
+    async def start(self, assignee: str | None, history_limit: int, follow_up_of: UUID | None = None) -> None:
         office, now = self.office, datetime.now(UTC)
         requester_id, conversation_id = uuid4(), uuid4()
         async with office.sessions.begin() as session:
@@ -192,6 +194,7 @@ class Life:
             title="Refund for order 1001",
             requester_id=requester_id,
             conversation_id=conversation_id,
+            follow_up_of=follow_up_of,
             team_id=office.team_id,
             team_name="Support",
             assignee_id=who.id if who else None,

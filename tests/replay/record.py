@@ -1,0 +1,279 @@
+"""Records a history of each kind of ticket's life: ``python -m tests.replay.record``.
+
+The lives run on real parts in real time, on ladders of fractions of a second, so that the histories look like
+production's. They replace those that were there.
+"""
+
+import asyncio
+import json
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+from pydantic import SecretStr
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from db.engine import make_engine, make_sessions
+from domain.clocks import Metric
+from domain.commands import AgentReplied
+from domain.ladders import LadderStep, Notify, RaisePriority, ReminderAction, ReminderLadder, ReminderStep, Target
+from domain.priority import Priority
+from domain.ticket import Status
+from embedded.ports import free_port
+from embedded.postgres import EmbeddedPostgres, new_password
+from embedded.schema import migrate
+from embedded.temporal import EmbeddedTemporal
+from settings import Settings
+from tests.support import drain, eventually
+from tests.workflows.office import Life, Office
+from tests.workflows.rules import Rules
+from worker import make_worker
+
+HISTORIES = Path(__file__).with_name("histories")
+MOMENT = timedelta(milliseconds=300)
+IDENTITY = "recorder"
+"""Instead of the process and machine that a client names by itself."""
+
+Kept = dict[str, str]
+"""Ids of the workflows whose histories are kept, by the histories' name; several runs of one are numbered."""
+
+
+async def silence(office: Office) -> Kept:
+    """Waits, reminds twice, resolves and closes by itself."""
+    steps = [ReminderAction.REMIND, ReminderAction.REMIND, ReminderAction.RESOLVE]
+    hasty = ReminderLadder(
+        name="Hasty",
+        steps=tuple(ReminderStep(after=number * MOMENT, action=action) for number, action in enumerate(steps, start=1)),
+    )
+    await office.open(reminders=hasty, auto_close_after=MOMENT)
+    life = await office.ticket(assignee="Ana")
+    await life.move(Status.IN_PROGRESS, "Ana")
+    await life.move(Status.WAITING, "Ana")
+    await life.handle.result()
+    return {"waiting-to-the-end": life.handle.id}
+
+
+async def answer_while_waiting(office: Office) -> Kept:
+    """The customer answers before the ladder ends, after an automatic reply that counts for nothing."""
+    await office.open()
+    life = await office.ticket(assignee="Ana")
+    await life.move(Status.WAITING, "Ana")
+    await life.history_length()  # the reminder's timer is armed
+    await life.customer_writes(automatic=True)
+    await life.customer_writes()
+    await life.settled()
+    return {"customer-answers": life.handle.id}
+
+
+async def nobody_takes_it(office: Office) -> Kept:
+    """Goes to the next member, then to the supervisor, who takes it."""
+    await office.open(acknowledge_within=MOMENT)
+    life = await office.ticket(assignee="Ana")
+    await eventually(lambda: _has(life, "Sue"))
+    await life.move(Status.IN_PROGRESS, "Sue")
+    await life.settled()
+    return {"reassigned-to-the-supervisor": life.handle.id}
+
+
+async def second_thoughts(office: Office) -> Kept:
+    """Resolved, reopened by the customer, resolved again and reopened by a member."""
+    await office.open()
+    life = await office.ticket()
+    await life.move(Status.RESOLVED)
+    await life.customer_writes()
+    await life.move(Status.RESOLVED)
+    await life.move(Status.IN_PROGRESS, "Ben")
+    await life.settled()
+    return {"reopened-while-resolved": life.handle.id}
+
+
+async def second_run(office: Office) -> Kept:
+    """Closed, and reopened by a command: two runs, of which the second loads what the first left."""
+    await office.open()
+    life = await office.ticket(assignee="Ana")
+    await life.move(Status.RESOLVED)
+    await life.move(Status.CLOSED)
+    await life.handle.result()
+    await life.reopen(life.to(Status.IN_PROGRESS, "Ana"))
+    await life.obey(life.edit("Goes on"))
+    await life.settled()
+    return {"reopened-after-closed": life.handle.id}
+
+
+async def follow_up(office: Office) -> Kept:
+    """A ticket that takes over from one that was closed too long ago."""
+    await office.open()
+    closed = await office.ticket()
+    life = await office.ticket(follow_up_of=closed.id)
+    await life.customer_writes()
+    await life.settled()
+    return {"follow-up": life.handle.id}
+
+
+async def refusal(office: Office) -> Kept:
+    """A command whose sender did not wait is refused, another is obeyed."""
+    await office.open()
+    life = await office.ticket()
+    await life.submit(life.to(Status.CLOSED))
+    await life.submit(life.edit("Obeyed"))
+    await life.settled()
+    return {"refused-submission": life.handle.id}
+
+
+async def long_life(office: Office) -> Kept:
+    """More events than a run may have."""
+    await office.open()
+    life = await office.ticket(assignee="Ana", history_limit=40)
+    await life.move(Status.WAITING, "Ana")
+    while len(await life.runs()) == 1:
+        await life.obey(life.edit("Another title"))
+        await life.obey(life.edit("Refund for order 1001"))
+    await life.obey(life.edit("Goes on"))
+    await life.settled()
+    return {"continued-as-new": life.handle.id}
+
+
+async def burst(office: Office) -> Kept:
+    """Ten commands and ten messages at once, recorded in few batches."""
+    await office.open()
+    life = await office.ticket()
+    commands = (life.obey(life.edit(f"Title {number}")) for number in range(10))
+    messages = (life.customer_writes() for _ in range(10))
+    await asyncio.gather(*commands, *messages)
+    await life.settled()
+    return {"burst": life.handle.id}
+
+
+async def broken_promise(office: Office) -> Kept:
+    """Nobody answers in time: a warning, the breach, its ladder's step, and then the answer."""
+    rules = Rules(await office.open())
+    louder = LadderStep(wait=MOMENT, actions=(RaisePriority(), Notify(targets=(Target.SUPERVISORS,))))
+    await rules.policy({Metric.FIRST_RESPONSE: 2 * MOMENT}, escalation_ladder_id=await rules.ladder(louder))
+    life = await office.ticket(assignee="Ana")
+    await eventually(lambda: _is_now(life, Priority.HIGH))
+    await life.tell(AgentReplied(message_id=uuid4(), at=datetime.now(UTC), actor=office.members["Ana"]))
+    await life.settled()
+    return {"promise-broken": life.handle.id}
+
+
+async def other_rules(office: Office) -> Kept:
+    """The organization's rules change, and a rollout tells the ticket."""
+    rules = Rules(await office.open())
+    policy_id = await rules.policy({Metric.RESOLUTION: timedelta(days=1)})
+    life = await office.ticket(assignee="Ana")
+    await rules.edit(policy_id, {Metric.RESOLUTION: timedelta(days=2)}, applied=True)
+    await rules.roll_out()
+    await life.settled()
+    (rollout,) = [run.id async for run in office.client.list_workflows("WorkflowType = 'SlaRollout'")]
+    return {"rules-changed": life.handle.id, "rollout": rollout}
+
+
+LIVES: tuple[Callable[[Office], Awaitable[Kept]], ...] = (
+    silence,
+    answer_while_waiting,
+    nobody_takes_it,
+    second_thoughts,
+    second_run,
+    follow_up,
+    refusal,
+    long_life,
+    burst,
+    broken_promise,
+    other_rules,
+)
+
+
+async def _has(life: Life, name: str) -> bool:
+    ticket = (await life.live()).ticket
+    return ticket is not None and ticket.assignee_name == name
+
+
+async def _is_now(life: Life, priority: Priority) -> bool:
+    ticket = (await life.live()).ticket
+    return ticket is not None and ticket.priority is priority
+
+
+async def record(folder: Path) -> list[str]:
+    """Live every life and keep its histories in ``folder``; the names of the files that were written."""
+    written: list[str] = []
+    async with _working() as new_office:
+        for live in LIVES:
+            for name, workflow_id in (await live(new_office())).items():
+                written += await _keep(folder, name, new_office().client, workflow_id)
+    return written
+
+
+async def _keep(folder: Path, name: str, client: Client, workflow_id: str) -> list[str]:
+    """Write the histories of all runs, the first run's first."""
+    await eventually(lambda: _is_at_rest(client, workflow_id))
+    latest_first = [run.run_id async for run in client.list_workflows(f"WorkflowId = '{workflow_id}'")]
+    names = [name] if len(latest_first) == 1 else [f"{name}-{number}" for number in range(1, len(latest_first) + 1)]
+    for run_id, file in zip(reversed(latest_first), names, strict=True):
+        history = await client.get_workflow_handle(workflow_id, run_id=run_id).fetch_history()
+        text = json.dumps(history.to_json_dict(), indent=1, ensure_ascii=False)
+        (folder / f"{file}.json").write_text(f"{text}\n")
+    return names
+
+
+async def _is_at_rest(client: Client, workflow_id: str) -> bool:
+    raw = (await client.get_workflow_handle(workflow_id).describe()).raw_description
+    return not raw.pending_activities and not raw.HasField("pending_workflow_task")
+
+
+@asynccontextmanager
+async def _working() -> AsyncIterator[Callable[[], Office]]:
+    """Makes organizations, not opened yet, on parts of their own."""
+    with _parts() as (database_url, temporal_address):
+        settings = Settings(
+            database_url=database_url, temporal_address=temporal_address, secret_key=SecretStr("0" * 32)
+        )
+        client = await Client.connect(temporal_address, data_converter=pydantic_data_converter, identity=IDENTITY)
+        engine = make_engine(settings)
+        sessions = make_sessions(engine)
+        async with make_worker(client, settings, sessions):
+            yield lambda: Office(client, settings, sessions)
+        await engine.dispose()
+        await drain()
+
+
+@contextmanager
+def _parts() -> Iterator[tuple[str, str]]:
+    """Addresses of a Postgres and a Temporal that live as long as this."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="baton-record-")))
+        folder.chmod(0o711)
+        postgres = EmbeddedPostgres(
+            folder / "postgres",
+            free_port(),
+            password=new_password(),
+            log=folder / "postgres.log",
+            durable=False,
+            refuge=folder,
+        )
+        stack.callback(postgres.destroy)
+        temporal = EmbeddedTemporal(None, free_port(), None, log=folder / "temporal.log")
+        stack.callback(temporal.stop)
+        postgres.start()
+        temporal.start()
+        postgres.wait_ready()
+        temporal.wait_ready()
+        migrate(postgres.url)
+        yield postgres.url, temporal.address
+
+
+def main() -> None:
+    HISTORIES.mkdir(exist_ok=True)
+    before = set(HISTORIES.glob("*.json"))
+    written = {HISTORIES / f"{name}.json" for name in asyncio.run(record(HISTORIES))}
+    for file in before - written:
+        file.unlink()
+    for file in sorted(written):
+        print(f"{file.name}: {len(json.loads(file.read_text())['events'])} events")
+
+
+if __name__ == "__main__":
+    main()
