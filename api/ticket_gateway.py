@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -56,6 +56,12 @@ _SIGNALS: dict[type, Any] = {
 
 Fact = CustomerReplied | AgentReplied | NoteAdded | PolicyChanged
 
+_UNKNOWN = {
+    RPCStatusCode.DEADLINE_EXCEEDED,
+    RPCStatusCode.CANCELLED,
+    # The workflow task that carried the command failed: its worker may have been killed, or run code that cannot go on.
+    RPCStatusCode.FAILED_PRECONDITION,
+}
 _AWAY = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.RESOURCE_EXHAUSTED, RPCStatusCode.ABORTED, RPCStatusCode.INTERNAL}
 _SAME_KEY = "Send the request again with the same Idempotency-Key: it takes effect once."
 
@@ -104,16 +110,23 @@ class TicketGateway:
 
     async def reopen(self, ticket: Ticket, command: ChangeStatus) -> Outcome:
         """The same for a closed ticket: its next run starts with the command."""
+        next_run = WithStartWorkflowOperation(
+            TicketWorkflow.run, self._next_run(ticket.id), **self._next_run_options(ticket)
+        )
         async with self._answers():
-            outcome: Outcome = await self.client.execute_update_with_start_workflow(
-                _UPDATES[ChangeStatus],
-                command,
-                id=self._update_id(command),
-                start_workflow_operation=WithStartWorkflowOperation(
-                    TicketWorkflow.run, self._next_run(ticket.id), **self._next_run_options(ticket)
-                ),
-                rpc_timeout=self._timeout,
-            )
+            try:
+                outcome: Outcome = await self.client.execute_update_with_start_workflow(
+                    _UPDATES[ChangeStatus],
+                    command,
+                    id=self._update_id(command),
+                    start_workflow_operation=next_run,
+                    rpc_timeout=self._timeout,
+                )
+            except (RPCError, WorkflowUpdateRPCTimeoutOrCancelledError):
+                # The operation's own future has the same error by now, and asyncio logs one that nobody asked for.
+                with suppress(RPCError, asyncio.CancelledError):
+                    await next_run.workflow_handle()
+                raise
         return outcome
 
     async def submit(self, ticket: Ticket, command: Command, *, start: bool) -> None:
@@ -186,7 +199,7 @@ class TicketGateway:
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 raise RunEnded from None
-            if error.status in (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED):
+            if error.status in _UNKNOWN:
                 raise _unknown() from None
             if error.status in _AWAY:
                 raise Problem("temporal_unavailable", f"Temporal does not answer. {_SAME_KEY}") from None
