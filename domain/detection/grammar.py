@@ -245,8 +245,18 @@ class _Part:
         for at, role in enumerate(self.roles):
             if role & r.CALLBACK:
                 yield Match("callback", 0.85, at, at)
-            elif role & r.CALLME and self._ends_or_goes_on(at):
+            elif role & r.CALLME and self._ends_or_goes_on(at) and not self._others_do_it(at):
                 yield Match("call me", 0.8, at, at)
+
+    def _others_do_it(self, at: int) -> bool:
+        """Whether somebody unknown is "to call me": a driver, or the person who brings the parcel."""
+        if not (at and self.roles[at - 1] & r.LINK):
+            return False
+        for i in range(at - 1, max(-1, at - 5), -1):
+            role = self.roles[i]
+            if not role & (r.SKIP | r.LINK | r.ME | r.ABLE | r.PLEASE | r.HELP):
+                return not role & (r.WANT | r.NOUNS | r.CONNECT | r.CONTACT)
+        return False
 
     def _ends_or_goes_on(self, at: int) -> bool:
         """Whether nothing, or a time, a reason or a "please", follows; a strange word would be a name."""

@@ -13,7 +13,9 @@ from domain.detection.text import is_unspaced, unaccented, words_of
 PACKAGED = Path(__file__).parent / "languages"
 """The tables that come with Baton."""
 
-_OPTIONS = frozenset({"code", "name", "noun_first", "negation_inside", "negation_after", "compounds", "prefixes"})
+_OPTIONS = frozenset(
+    {"code", "name", "noun_first", "negation_inside", "negation_after", "compounds", "prefixes", "borrows"}
+)
 
 
 class InvalidTable(ValueError):
@@ -34,7 +36,8 @@ class Language:
 
     ``noun_first``: verbs stand after their nouns. ``negation_inside`` and ``negation_after``: a negator may stand
     between verb and noun, or after both. ``compounds``: nouns stand side by side, so that a strange word after a noun
-    makes another noun of it ("agent fee").
+    makes another noun of it ("agent fee"). ``borrows``: the code of a language whose words this one is full of; such
+    words say little about which of the two a message is in.
     """
 
     code: str
@@ -43,6 +46,7 @@ class Language:
     negation_inside: bool
     negation_after: bool
     compounds: bool
+    borrows: str | None
     tree: Node
     vocabulary: frozenset[str]
     plain: Mapping[str, str]  # without accents -> as the table has it
@@ -138,6 +142,7 @@ def compile_table(table: Mapping[str, Any]) -> Language:
         negation_inside=bool(table.get("negation_inside", False)),
         negation_after=bool(table.get("negation_after", False)),
         compounds=bool(table.get("compounds", False)),
+        borrows=table.get("borrows"),
         tree=tree,
         vocabulary=frozenset(vocabulary),
         plain=plain,

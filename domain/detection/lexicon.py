@@ -14,6 +14,7 @@ _LONGEST_CORRECTED = 24  # no trigger word is longer; keeps hostile runs of lett
 
 
 _LANGUAGES_READ = 3  # of those that know a clause equally well; a word they all know means the same in all
+_BORROWED = 0.8  # weight of a word that a language has from another
 _NEARLY = 0.85  # a language that knows fewer words of a clause, measured by the best one, would misread it
 
 Corrections = dict[str, dict[int, str]]
@@ -102,7 +103,8 @@ class Lexicon:
         """Of ``languages`` those that know nearly as many of the clause's words as the one that knows the most."""
         if len(languages) == 1:
             return list(languages)
-        known = [0] * len(languages)
+        known = [0.0] * len(languages)
+        lenders = [self._lender(language) for language in languages]
         for word in clause.words:
             text = word.text
             if word.unspaced:
@@ -121,6 +123,10 @@ class Lexicon:
         enough = max(known) * _NEARLY
         ranked = sorted(range(len(languages)), key=known.__getitem__, reverse=True)[:_LANGUAGES_READ]
         return [languages[place] for place in ranked if known[place] >= enough]
+
+    def _lender(self, language: Language) -> frozenset[str]:
+        place = self._place.get(language.borrows or "")
+        return self.languages[place].vocabulary if place is not None else frozenset()
 
     def read(self, clause: Clause, language: Language, corrections: Corrections) -> list[Token]:
         """The clause as tokens of ``language``, the longest phrases first."""
