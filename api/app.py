@@ -26,7 +26,7 @@ from api.routers import (
     teams,
     tickets,
 )
-from db.engine import make_engine, make_sessions
+from db.engine import make_engine, make_reads, make_sessions
 from db.queues import Queue, Queues
 from settings import Settings
 from telemetry import ApiMetrics, Gauge, api_telemetry
@@ -115,6 +115,7 @@ def _lifespan(settings: Settings, tracing: Tracing) -> Callable[[FastAPI], Abstr
             app.state.services = Services(
                 settings=settings,
                 sessions=make_sessions(engine),
+                reads=make_reads(engine),
                 # Lazily, so that the API starts, and says what is away, before Temporal does.
                 temporal=await connect(settings, lazy=True, plugins=tracing.plugins),
                 read_model=read_model,

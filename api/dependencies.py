@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.client import Client
 
@@ -26,6 +26,7 @@ class Services:
 
     settings: Settings
     sessions: Sessions
+    reads: Sessions
     temporal: Client
     read_model: ReadModel
 
@@ -60,8 +61,12 @@ class Principal:
     actor: Actor
 
 
+_KEY = select(ApiKey.id, ApiKey.organization_id, ApiKey.name).where(
+    ApiKey.hash == bindparam("digest"), ApiKey.revoked_at.is_(None)
+)
+
+
 async def _principal(
-    session: Session,
     services: AppServices,
     token: _Token,
     on_behalf_of: Annotated[
@@ -75,17 +80,14 @@ async def _principal(
     if token is None:
         raise Problem("unauthorized", "Send an API key: `Authorization: Bearer <key>`.")
     digest = hash_api_key(token.credentials, services.settings.secret_key)
-    known = select(ApiKey.id, ApiKey.organization_id, ApiKey.name).where(
-        ApiKey.hash == digest, ApiKey.revoked_at.is_(None)
-    )
-    key = (await session.execute(known)).one_or_none()
-    if key is None:
-        raise Problem("unauthorized", "The API key is not known, or it was revoked.")
-    actor = Actor(kind=ActorKind.API_KEY, id=key.id, name=key.name)
-    if on_behalf_of is not None:
-        member = await find_member(session, key.organization_id, on_behalf_of, "Baton-On-Behalf-Of")
-        actor = Actor(kind=ActorKind.MEMBER, id=member.id, name=member.name)
-    await session.commit()  # returns the connection while the handler waits for Temporal
+    async with services.reads() as session:
+        key = (await session.execute(_KEY, {"digest": digest})).one_or_none()
+        if key is None:
+            raise Problem("unauthorized", "The API key is not known, or it was revoked.")
+        actor = Actor(kind=ActorKind.API_KEY, id=key.id, name=key.name)
+        if on_behalf_of is not None:
+            member = await find_member(session, key.organization_id, on_behalf_of, "Baton-On-Behalf-Of")
+            actor = Actor(kind=ActorKind.MEMBER, id=member.id, name=member.name)
     return Principal(organization_id=key.organization_id, key_id=key.id, actor=actor)
 
 

@@ -138,10 +138,8 @@ class Messages:
             ticket = recorded.ticket
             if ticket.status is not Status.CLOSED or _reopens_still(ticket):
                 return recorded
-            following = await find_ticket(
-                self.tickets.session, self.tickets.caller.organization_id, follow_up_id(ticket.id)
-            )
-            await self.tickets.session.commit()
+            async with self.tickets.services.reads() as session:
+                following = await find_ticket(session, self.tickets.caller.organization_id, follow_up_id(ticket.id))
             recorded = following or await self._follow_up(recorded)
         raise Problem("ticket_closed", "The ticket has been followed up too often; create a new one.")
 

@@ -16,7 +16,15 @@ from api.read_model import Watch
 from api.schemas.ticket import CreateTicket, RequesterDocument
 from api.ticket_gateway import RunEnded, TicketGateway
 from db.models import Conversation, IdempotentRequest, Organization, Requester
-from db.tickets import KeptAnswer, RecordedTicket, find_ticket, find_with_answer
+from db.tickets import (
+    KeptAnswer,
+    RecordedTicket,
+    RequesterFacts,
+    find_requester,
+    find_shown,
+    find_ticket,
+    find_with_answer,
+)
 from domain.commands import ChangeStatus, Command
 from domain.events import Actor, ActorKind, EventKind
 from domain.ids import conversation_id, requester_id, ticket_id, workflow_id
@@ -49,11 +57,9 @@ class Tickets:
 
     async def find(self, wanted_id: UUID) -> RecordedTicket:
         """The ticket as recorded, or ``not_found``."""
-        found = await find_ticket(self.session, self.caller.organization_id, wanted_id)
-        await self.session.commit()
-        if found is None:
-            raise not_found("ticket")
-        return found
+        async with self.services.reads() as session:
+            found = await find_ticket(session, self.caller.organization_id, wanted_id)
+        return found or await self._unrecorded(wanted_id)
 
     async def create(self, document: CreateTicket, request: RequestId) -> Answer:
         """Create a ticket once for the request; the same request gets the same ticket."""
@@ -71,7 +77,7 @@ class Tickets:
             )
             return await self.start(watch, ticket, requester, created)
 
-    async def start(self, watch: Watch, ticket: Ticket, requester: Requester, created: Created) -> Answer:
+    async def start(self, watch: Watch, ticket: Ticket, requester: RequesterFacts, created: Created) -> Answer:
         """Start a reserved ticket's workflow and wait until it can be read."""
         await self.gateway.start(ticket, created)
         fallback = RecordedTicket(ticket.model_copy(update={"version": 1}), created.description, requester)
@@ -130,8 +136,8 @@ class Tickets:
 
     async def knows(self, wanted_id: UUID, request_id: str) -> bool:
         """Whether the ticket's story has an event of the request already."""
-        found = await find_with_answer(self.session, self.caller.organization_id, wanted_id, request_id)
-        await self.session.commit()
+        async with self.services.reads() as session:
+            found = await find_with_answer(session, self.caller.organization_id, wanted_id, request_id)
         return found is not None and found[1] is not None
 
     async def _obey(self, recorded: RecordedTicket, command: Command) -> Outcome:
@@ -157,18 +163,28 @@ class Tickets:
         return again
 
     async def _known(self, wanted_id: UUID, request: RequestId) -> Answer | None:
-        found = await find_with_answer(self.session, self.caller.organization_id, wanted_id, request.key)
-        await self.session.commit()
+        async with self.services.reads() as session:
+            found = await find_with_answer(session, self.caller.organization_id, wanted_id, request.key)
         if found is None or found[1] is None:
             return None
         return replayed(found[0], found[1], request)
 
     async def _with_answer(self, wanted_id: UUID, request: RequestId) -> tuple[RecordedTicket, KeptAnswer | None]:
-        found = await find_with_answer(self.session, self.caller.organization_id, wanted_id, request.key)
-        await self.session.commit()  # returns the connection while Temporal works
-        if found is None:
+        async with self.services.reads() as session:
+            found = await find_with_answer(session, self.caller.organization_id, wanted_id, request.key)
+        return found or (await self._unrecorded(wanted_id), None)
+
+    async def _unrecorded(self, wanted_id: UUID) -> RecordedTicket:
+        """A ticket that was acknowledged while the read model lagged, as its workflow holds it; else ``not_found``."""
+        try:
+            live = await self.gateway.live(wanted_id)
+        except RunEnded:
+            raise not_found("ticket") from None
+        if live.ticket is None or live.ticket.organization_id != self.caller.organization_id:
             raise not_found("ticket")
-        return found
+        async with self.services.reads() as session:
+            requester = await find_requester(session, live.ticket.requester_id)
+        return RecordedTicket(live.ticket, "", requester)
 
     async def _shown(
         self, watch: Watch, fallback: RecordedTicket, request_id: str, *, wait_for_event: bool = False, seen: int = 0
@@ -180,25 +196,22 @@ class Tickets:
         organization_id, wanted = self.caller.organization_id, fallback.ticket
 
         async def look() -> RecordedTicket | None:
-            async with self.services.sessions() as session:
-                found = await find_with_answer(session, organization_id, wanted.id, request_id)
-            if found is None:
+            async with self.services.reads() as session:
+                shown = await find_shown(session, organization_id, wanted.id, request_id)
+            if shown is None:
                 return None
-            recorded, kept = found
-            if kept is not None and kept.kind == EventKind.COMMAND_REFUSED:
-                raise _refused(kept)
-            if kept is not None and kept.ticket is not None:
-                return replace(recorded, ticket=kept.ticket)
-            # Without an answer of its own: a fact, or a command that asked for what already was.
-            enough = kept is not None if wait_for_event else recorded.ticket.version >= wanted.version
-            return recorded if enough else None
+            if shown.cause is not None and shown.cause.kind == EventKind.COMMAND_REFUSED:
+                raise _refused(shown.cause)
+            # Without a cause of its own: a command that asked for what already was.
+            enough = shown.cause is not None or (not wait_for_event and shown.version >= wanted.version)
+            return shown.recorded if enough else None
 
         seconds = self.services.settings.read_model_wait.total_seconds()
         at_least = 1 if wait_for_event else wanted.version
         recorded = await watch.until(look, seconds, at_least if at_least > seen else 0)
         return Answer(recorded) if recorded else Answer(fallback, pending=True)
 
-    async def _reserve(self, new_id: UUID, document: CreateTicket, request: RequestId) -> tuple[Ticket, Requester]:
+    async def _reserve(self, new_id: UUID, document: CreateTicket, request: RequestId) -> tuple[Ticket, RequesterFacts]:
         """Take a number and make requester and conversation, in one transaction; safe to repeat for the request."""
         async with self.session.begin():
             team = await find_team(self.session, self.caller, document.team_id)
@@ -268,7 +281,7 @@ class Tickets:
         )
         return number, at
 
-    async def _requester(self, document: RequesterDocument, new_id: UUID) -> Requester:
+    async def _requester(self, document: RequesterDocument, new_id: UUID) -> RequesterFacts:
         """The requester known by its external id, with what is newly known of them; else one for this ticket alone."""
         external_id = document.external_id
         known_as = requester_id(self.caller.organization_id, external_id or f"ticket:{new_id}")
@@ -282,7 +295,8 @@ class Tickets:
             "organization_id": self.caller.organization_id
         }
         statement = statement.on_conflict_do_update(index_elements=["id"], set_=news)
-        return (await self.session.scalars(statement.returning(Requester))).one()
+        columns = (Requester.id, Requester.external_id, Requester.name, Requester.email)
+        return RequesterFacts(*(await self.session.execute(statement.returning(*columns))).one())
 
 
 def replayed(recorded: RecordedTicket, kept: KeptAnswer, request: RequestId) -> Answer:
@@ -300,7 +314,7 @@ def _refused(kept: KeptAnswer) -> Problem:
     return Problem(str(kept.about["code"]), kept.reason or "The command was refused.", **then)
 
 
-def customer(requester: Requester) -> Actor:
+def customer(requester: RequesterFacts) -> Actor:
     """The requester as the actor of their own messages."""
     return Actor(kind=ActorKind.CUSTOMER, id=requester.id, name=requester.name)
 

@@ -31,6 +31,11 @@ def make_engine(settings: Settings) -> AsyncEngine:
     )
 
 
+def make_reads(engine: AsyncEngine) -> Sessions:
+    """Sessions in which each statement stands for itself: reading needs no transaction, and no round trips for one."""
+    return async_sessionmaker(engine.execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False)
+
+
 def make_sessions(engine: AsyncEngine) -> Sessions:
     """Sessions whose objects stay readable after their transaction."""
     return async_sessionmaker(engine, expire_on_commit=False)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, and_, func, select
+from sqlalchemy import ColumnElement, Row, Select, Text, and_, bindparam, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -16,12 +16,22 @@ from domain.ticket import Status, Ticket
 
 
 @dataclass(frozen=True)
+class RequesterFacts:
+    """The customer who asks."""
+
+    id: UUID
+    external_id: str | None = None
+    name: str | None = None
+    email: str | None = None
+
+
+@dataclass(frozen=True)
 class RecordedTicket:
     """A ticket as the read model has it, with what its workflow does not carry."""
 
     ticket: Ticket
     description: str
-    requester: Requester
+    requester: RequesterFacts
 
 
 @dataclass(frozen=True)
@@ -37,7 +47,7 @@ class KeptAnswer:
 
 async def find_ticket(session: AsyncSession, organization_id: UUID, ticket_id: UUID) -> RecordedTicket | None:
     """The organization's ticket; ``None`` also for another organization's."""
-    row = (await session.execute(_recorded().where(*_is(organization_id, ticket_id)))).one_or_none()
+    row = (await session.execute(_FIND, {"id": ticket_id, "organization": organization_id})).one_or_none()
     return _read(row) if row else None
 
 
@@ -45,21 +55,43 @@ async def find_with_answer(
     session: AsyncSession, organization_id: UUID, ticket_id: UUID, request_id: str
 ) -> tuple[RecordedTicket, KeptAnswer | None] | None:
     """The ticket, and what the request has made of it if it is known already; ``None`` without such a ticket."""
-    event = TicketEventRow
-    statement = (
-        _recorded()
-        .add_columns(event.kind, event.fingerprint, event.reason, event.about, event.answer)
-        .outerjoin(event, and_(event.ticket_id == TicketRow.id, event.request_id == request_id))
-        .where(*_is(organization_id, ticket_id))
-    )
-    row = (await session.execute(statement)).one_or_none()
+    values = {"id": ticket_id, "organization": organization_id, "request": request_id}
+    row = (await session.execute(_FIND_WITH_ANSWER, values)).one_or_none()
     if row is None:
         return None
     answer = None
     if row.kind is not None:
-        state = Ticket.model_validate(row.answer) if row.answer else None
+        state = Ticket.model_validate_json(row.answer) if row.answer else None
         answer = KeptAnswer(row.kind, row.fingerprint, row.reason, row.about, state)
     return _read(row), answer
+
+
+async def find_requester(session: AsyncSession, requester_id: UUID) -> RequesterFacts:
+    """A requester that exists."""
+    columns = (Requester.id, Requester.external_id, Requester.name, Requester.email)
+    return RequesterFacts(*(await session.execute(select(*columns).where(Requester.id == requester_id))).one())
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A ticket as a request left it, where that is known (``cause``), else as it is now.
+
+    ``version`` is the row's own; ``cause`` is without its ticket, which ``recorded`` is.
+    """
+
+    recorded: RecordedTicket
+    version: int
+    cause: KeptAnswer | None
+
+
+async def find_shown(session: AsyncSession, organization_id: UUID, ticket_id: UUID, request_id: str) -> Shown | None:
+    """What the read model shows of a request's effect; ``None`` without such a ticket."""
+    values = {"id": ticket_id, "organization": organization_id, "request": request_id}
+    row = (await session.execute(_FIND_SHOWN, values)).one_or_none()
+    if row is None:
+        return None
+    cause = KeptAnswer(row.kind, row.fingerprint, row.reason, row.about, None) if row.kind is not None else None
+    return Shown(_read(row), row.version, cause)
 
 
 class TicketOrder(StrEnum):
@@ -125,18 +157,43 @@ def read_listed(rows: Sequence[Row[Any]]) -> list[RecordedTicket]:
     return [_read(row) for row in rows]
 
 
-def _recorded() -> Select[Any]:
-    return select(TicketRow.state, TicketRow.description, Requester).join(
-        Requester, Requester.id == TicketRow.requester_id
+# Documents are fetched as text: pydantic reads it faster than the driver makes objects of it.
+
+
+def _recorded(state: ColumnElement[Any] | InstrumentedAttribute[Any] = TicketRow.state) -> Select[*tuple[Any, ...]]:
+    statement = select(
+        cast(state, Text).label("state"),
+        TicketRow.description,
+        Requester.id,
+        Requester.external_id,
+        Requester.name,
+        Requester.email,
     )
-
-
-def _is(organization_id: UUID, ticket_id: UUID) -> tuple[Any, Any]:
-    return TicketRow.id == ticket_id, TicketRow.organization_id == organization_id
+    return statement.join(Requester, Requester.id == TicketRow.requester_id)
 
 
 def _read(row: Row[Any]) -> RecordedTicket:
-    return RecordedTicket(Ticket.model_validate(row.state), row.description, row.Requester)
+    requester = RequesterFacts(row.id, row.external_id, row.name, row.email)
+    return RecordedTicket(Ticket.model_validate_json(row.state), row.description, requester)
+
+
+# Built once: what SQLAlchemy needs to build a statement is more than what Postgres needs to run these.
+_THE_TICKET = (TicketRow.id == bindparam("id"), TicketRow.organization_id == bindparam("organization"))
+_THE_REQUEST = and_(TicketEventRow.ticket_id == TicketRow.id, TicketEventRow.request_id == bindparam("request"))
+_FIND = _recorded().where(*_THE_TICKET)
+_CAUSE = (TicketEventRow.kind, TicketEventRow.fingerprint, TicketEventRow.reason, TicketEventRow.about)
+_FIND_WITH_ANSWER = (
+    _recorded()
+    .add_columns(*_CAUSE, cast(TicketEventRow.answer, Text).label("answer"))
+    .outerjoin(TicketEventRow, _THE_REQUEST)
+    .where(*_THE_TICKET)
+)
+_FIND_SHOWN = (
+    _recorded(func.coalesce(TicketEventRow.answer, TicketRow.state))
+    .add_columns(*_CAUSE, TicketRow.version)
+    .outerjoin(TicketEventRow, _THE_REQUEST)
+    .where(*_THE_TICKET)
+)
 
 
 async def running_tickets(session: AsyncSession, organization_id: UUID, after: UUID | None, limit: int) -> list[Ticket]:

@@ -197,11 +197,11 @@ async def assign_ticket(
     fields = document.model_fields_set & {"team_id", "assignee_id"}
     if not fields:
         raise Problem("invalid_request", "Send team_id, assignee_id or both; null empties it.")
-    session, organization_id = tickets.session, tickets.caller.organization_id
-    team = await find_team(session, tickets.caller, document.team_id)
     member = None
-    if document.assignee_id:
-        member = await find_member(session, organization_id, document.assignee_id, "assignee_id")
+    async with tickets.services.reads() as session:
+        team = await find_team(session, tickets.caller, document.team_id)
+        if document.assignee_id:
+            member = await find_member(session, tickets.caller.organization_id, document.assignee_id, "assignee_id")
     command = Assign(
         **how.fields(tickets),
         fields=frozenset[Literal["team", "assignee"]]("team" if name == "team_id" else "assignee" for name in fields),

@@ -14,8 +14,7 @@ from api.schemas.ticket import TicketView
 from benchmarks.replay.api_client import Api, Caller, Refused
 from benchmarks.replay.journal import Journal, Tenant
 from benchmarks.replay.reconciliation import TenantReading, TicketReading, differences, story_gap
-from db.models import Requester
-from db.tickets import RecordedTicket
+from db.tickets import RecordedTicket, RequesterFacts
 from domain.ids import workflow_id
 from domain.ticket import Status, Ticket
 from settings import Settings
@@ -135,7 +134,7 @@ class Reader:
 
     def _document(self, state: Ticket) -> Json:
         """What the API should show of a ticket whose workflow holds this."""
-        nobody = Requester(id=state.requester_id)
+        nobody = RequesterFacts(id=state.requester_id)
         view = TicketView.of(RecordedTicket(state, description="", requester=nobody), self.settings)
         return view.model_dump(mode="json", exclude=_NOT_OF_THE_WORKFLOW)
 

@@ -25,6 +25,7 @@ def settings(database_url: str, temporal_server: EmbeddedTemporal) -> Settings:
         database_url=database_url,
         temporal_address=temporal_server.address,
         temporal_task_queue=f"tickets-{uuid4()}",
+        worker_sandboxed=True,
         secret_key=SecretStr("0" * 32),
     )
 
