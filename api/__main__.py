@@ -1,5 +1,7 @@
 """``python -m api``: serve the API until SIGTERM, then finish what has begun."""
 
+import signal
+
 import uvicorn
 from temporalio.runtime import Runtime
 
@@ -10,7 +12,15 @@ from telemetry import api_runtime, start_api_metrics
 from tracing import start_tracing
 
 
+def _leave(*_: object) -> None:
+    """Exit well; whatever is still to be put away is."""
+    raise SystemExit(0)
+
+
 def main() -> None:
+    # Once it has drained, uvicorn sends itself the signal again, which by default ends the process on the spot:
+    # without what comes after it, and as if it had failed.
+    signal.signal(signal.SIGTERM, _leave)
     settings = read_settings()
     configure_logging(settings)
     Runtime.set_default(api_runtime(settings))
