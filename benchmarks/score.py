@@ -92,6 +92,7 @@ def hostile_messages() -> dict[str, str]:
         "nouns only": ("agent " * 1000)[:5000],
         "misspelt words": " ".join(["tlak", "agnet", "humna", "persno"] * 250)[:5000],
         "unknown words": " ".join("".join(chance.choices(_LETTERS, k=9)) for _ in range(500)),
+        "refusals": ("i do not want to talk to an agent and " * 130)[:5000],
         "letters apart": "h u m a n " * 500,
         "punctuation": ".,!?" * 1250,
         "Chinese run": "我要找人工客服" * 714,
@@ -109,9 +110,10 @@ def timing(call: Callable[[str], object], texts: Sequence[str]) -> Figures:
 
 
 def _seconds(call: Callable[[str], object], text: str) -> float:
-    began = time.perf_counter()
+    # Processor time: the work neither waits nor shares itself out, and a busy machine measures the same.
+    began = time.process_time()
     call(text)
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 def score_requests(rows: Sequence[Row], detector: HumanRequestDetector) -> Figures:

@@ -77,7 +77,7 @@ class _Part:
         for at, role in enumerate(self.roles):
             if role & r.REQUEST:
                 yield Match("fixed phrase", 0.85, at, at)
-            elif role & r.HANDOVER and (self._ends_or_goes_on(at) or self._names_someone(at)):
+            elif role & r.HANDOVER and (self._is_all(at) or self._names_someone(at)):
                 yield Match("handover", 0.75, at, at)
             elif role & r.UNSURE:
                 spoken_to = self._spoken_to(at)
@@ -263,6 +263,11 @@ class _Part:
         if at + 1 == len(self.roles):
             return True
         return bool(self.roles[at + 1] & (r.AFTER | r.PLEASE | r.FIRST | r.ME | r.LINK | r.NOUNS))
+
+    def _is_all(self, at: int) -> bool:
+        """Whether nothing follows, or only when and how fast; "to" and "with" lead to whom or what is meant."""
+        after = self.roles[at + 1] if at + 1 < len(self.roles) else r.PLEASE
+        return bool(after & (r.PLEASE | r.FIRST) or (after & r.AFTER and not after & (r.SKIP | r.LINK)))
 
     def _names_someone(self, at: int) -> bool:
         """Whether a person follows, with nothing but small words between."""

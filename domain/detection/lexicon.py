@@ -114,11 +114,9 @@ class Lexicon:
             near = corrections.get(text)
             plain = unaccented(text)
             for place, language in enumerate(languages):
-                if (
-                    text in language.vocabulary
-                    or plain in language.plain
-                    or (near and self._place[language.code] in near)
-                ):
+                if text in language.vocabulary or plain in language.plain:
+                    known[place] += _BORROWED if text in lenders[place] else 1
+                elif near and self._place[language.code] in near:
                     known[place] += 1
         enough = max(known) * _NEARLY
         ranked = sorted(range(len(languages)), key=known.__getitem__, reverse=True)[:_LANGUAGES_READ]
