@@ -80,5 +80,5 @@ async def rules(skipping_office: Office) -> Rules:
 @asynccontextmanager
 async def checked(office: Office) -> AsyncIterator[Office]:
     yield office
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await office.check()

@@ -322,8 +322,8 @@ class Life:
         assert (found.version, found.status, found.assignee_id) == (ticket.version, ticket.status, ticket.assignee_id)
         return ticket
 
-    async def settled(self, timeout: float = 10) -> Ticket:
-        """The state once the read model and the workflow agree on it."""
+    async def settled(self, timeout: float = 20) -> Ticket:
+        """The state once the read model and the workflow agree on it; patient, since machines are shared."""
 
         async def agreed() -> Ticket:
             live, row = (await self.live()).ticket, await self.row()

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from temporalio.client import Client
 
-from db.engine import make_engine, make_sessions
+from db.engine import Sessions, make_engine, make_sessions
 from domain.ticket import Status
 from embedded.ports import free_port
 from embedded.postgres import EmbeddedPostgres, new_password
@@ -41,10 +41,8 @@ def worker_process(settings: Settings, tmp_path: Path) -> Iterator[Child]:
 
 
 async def test_worker_killed_between_a_command_and_its_record_loses_and_doubles_nothing(
-    temporal_client: Client, settings: Settings, worker_process: Child
+    temporal_client: Client, settings: Settings, sessions: Sessions, worker_process: Child
 ) -> None:
-    engine = make_engine(settings)
-    sessions = make_sessions(engine)
     office = await Office(temporal_client, settings, sessions).open()
     worker_process.start()
     life = await office.ticket(assignee="Ana")
@@ -52,19 +50,18 @@ async def test_worker_killed_between_a_command_and_its_record_loses_and_doubles_
         await blocker.execute("SELECT 1 FROM tickets WHERE id = %s FOR UPDATE", [life.id])
         command = life.to(Status.RESOLVED)
         acknowledged = await life.obey(command)
-        await eventually(lambda: is_blocked(settings))
+        await eventually(lambda: is_blocked(settings), timeout=20)
         worker_process.kill()
     row = await life.row()
     assert row is not None
     assert row.version == 1
     async with make_worker(temporal_client, settings, sessions):
-        await eventually(lambda: recorded(life, acknowledged.version), timeout=20)
+        await eventually(lambda: recorded(life, acknowledged.version), timeout=40)
         assert await life.obey(command) == acknowledged
         await office.check()
         assert await life.story() == ["created", "resolve"]
         assert await life.said_to_customer() == ["resolved:0"]
         assert await life.told() == [("Ana", "ticket_assigned")]
-    await engine.dispose()
 
 
 async def is_blocked(settings: Settings) -> bool:
@@ -107,11 +104,13 @@ async def office_on_it(
     )
     engine = make_engine(settings)
     sessions = make_sessions(engine)
-    async with make_worker(temporal_client, settings, sessions):
-        office = await Office(temporal_client, settings, sessions).open()
-        yield office
-        await office.check()
-    await engine.dispose()
+    try:
+        async with make_worker(temporal_client, settings, sessions):
+            office = await Office(temporal_client, settings, sessions).open()
+            yield office
+            await office.check()
+    finally:
+        await engine.dispose()
 
 
 async def test_commands_work_while_the_database_is_away_and_are_recorded_when_it_is_back(
@@ -119,7 +118,7 @@ async def test_commands_work_while_the_database_is_away_and_are_recorded_when_it
 ) -> None:
     lives = [await office_on_it.ticket(assignee="Ana") for _ in range(3)]
     own_postgres.stop()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         for life in lives:
             await life.move(Status.IN_PROGRESS, "Ana")
             await life.customer_writes()
@@ -128,7 +127,7 @@ async def test_commands_work_while_the_database_is_away_and_are_recorded_when_it
     own_postgres.start()
     own_postgres.wait_ready()
     for life in lives:
-        ticket = await life.settled(timeout=15)
+        ticket = await life.settled(timeout=40)
         assert (ticket.status, ticket.version) == (Status.RESOLVED, 4)
         assert ticket.auto_close_at is not None
         assert await life.story() == ["created", "start", "customer_replied", "resolve"]

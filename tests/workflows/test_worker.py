@@ -37,9 +37,9 @@ def workers(settings: Settings, tmp_path: Path) -> Iterator[list[tuple[subproces
 
 def test_workers_told_to_stop_drain_and_exit_cleanly(workers: list[tuple[subprocess.Popen[bytes], Path]]) -> None:
     for _, log in workers:
-        eventually_sync(lambda log=log: "worker_started" in log.read_text(), timeout=30)  # type: ignore[misc]
+        eventually_sync(lambda log=log: "worker_started" in log.read_text(), timeout=90)  # type: ignore[misc]
     for process, _ in workers:
         process.terminate()
-    assert [process.wait(timeout=20) for process, _ in workers] == [0] * WORKERS
+    assert [process.wait(timeout=60) for process, _ in workers] == [0] * WORKERS
     for _, log in workers:
         assert "worker_stopped" in log.read_text()
