@@ -93,7 +93,8 @@ class Clock(Frozen):
     deadlines were computed for. The ``folded`` oldest spans are kept as the amounts ``carried_elapsed``
     (calendar time) and ``carried_business`` (under the calendar in force when they were folded).
     ``warn_at`` and ``due_at`` are those of a running clock; a fulfilled one keeps the ``due_at`` it was held to.
-    ``missed_at`` is when the target of a stopped one ran out, in time already spent.
+    ``missed_at`` is when the target of a stopped one ran out, in time already spent. ``escalates_from`` is from when
+    what follows a breach counts: from the deadline, or from the plan that put it into the past.
     """
 
     metric: Metric
@@ -119,6 +120,7 @@ class Clock(Frozen):
     missed_at: AwareDatetime | None = None
     warned_at: AwareDatetime | None = None
     breached_at: AwareDatetime | None = None
+    escalates_from: AwareDatetime | None = None
 
     @property
     def planned(self) -> bool:

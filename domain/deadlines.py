@@ -121,6 +121,8 @@ def _adopted(clock: Clock, plan: MetricPlan, whole: ClockPlan) -> Clock:
         "due_at": plan.due_at,
         "missed_at": plan.missed_at,
     }
+    if plan.due_at and plan.due_at != clock.due_at and not clock.breached_at:
+        changes["escalates_from"] = max(plan.due_at, whole.planned_at)
     if plan.fold:
         changes |= {
             "spans": clock.spans[plan.fold - clock.folded :],

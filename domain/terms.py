@@ -107,7 +107,8 @@ def _has_ladder(ticket: Ticket, metric: Metric) -> bool:
 
 def _begun(ticket: Ticket, metric: Metric, ladder: EscalationLadder | None) -> BreachLadder:
     clock = ticket.clocks.of(metric)
-    assert clock.breached_at is not None
+    since = clock.escalates_from or clock.breached_at
+    assert since is not None
     tried = (ticket.assignee_id,) if ticket.assignee_id else ()
-    run = LadderRun.begin(ladder, clock.episode, clock.breached_at, tried) if ladder else None
+    run = LadderRun.begin(ladder, clock.episode, since, tried) if ladder else None
     return BreachLadder(metric=metric, episode=clock.episode, run=run)
