@@ -52,13 +52,13 @@ class Rules:
             session.add(_version(SlaPolicy.model_validate(values), datetime.now(UTC)))
         return row.id
 
-    async def edit(self, policy_id: UUID, targets: Targets, *, applied: bool = False) -> None:
+    async def edit(self, policy_id: UUID, targets: Targets, *, applied: bool = False, **fields: object) -> None:
         """The policy's next version, for new tickets only unless it is ``applied``."""
         async with self.office.sessions.begin() as session:
             row = await session.get_one(SlaPolicyRow, policy_id)
             before = read_policy(row, await session.get_one(SlaPolicyVersion, (policy_id, row.version)))
             row.version += 1
-            changed = before.model_copy(update={"version": row.version, "targets": _whole(targets)})
+            changed = before.model_copy(update={"version": row.version, "targets": _whole(targets), **fields})
             session.add(_version(changed, ALWAYS if applied else datetime.now(UTC)))
 
     async def switch(self, policy_id: UUID, *, on: bool) -> None:

@@ -59,3 +59,52 @@ async def test_ticket_that_never_breaches_writes_at_most_four_timer_events_a_met
     counted = of_metrics(await timer_events(life))
     assert all(times <= 4 for times in counted.values()), counted
     assert sum(counted.values()) > 6
+
+
+async def test_search_attribute_says_whether_a_metric_is_breached(rules: Rules) -> None:
+    await rules.policy({Metric.NEXT_RESPONSE: 2 * HOUR})
+    life = await rules.office.ticket(assignee="Ana")
+
+    async def breached() -> bool | None:
+        await life.settled()
+        return (await life.handle.describe()).typed_search_attributes.get(TICKET_BREACHED)
+
+    await reply(life)
+    await ask(life)
+    assert await breached() is False
+    await life.let_pass(3 * HOUR)
+    assert await breached() is True
+    await reply(life)
+    assert await breached() is True  # answered late is still breached
+    await ask(life)
+    assert await breached() is False  # the next episode
+
+
+async def test_details_in_the_temporal_ui_list_deadlines_and_ladders_in_words(rules: Rules) -> None:
+    ladder = await rules.ladder(step(HOUR, RaisePriority()))
+    await rules.policy(EVERY, name="Gold_1", escalation_ladder_id=ladder)
+    life = await rules.office.ticket(assignee="Ana")
+    first = (await life.settled()).clocks.first_response
+    lines = await details(life)
+    assert f"- First response: due {first.due_at:%Y-%m-%d %H:%M} UTC (Gold\\_1 v1)" in lines
+    assert waits(lines) == [
+        "The first response is due soon.",
+        "The first response is due",
+        "The resolution is due soon.",
+        "The resolution is due",
+    ]
+    breached_at = (await life.let_pass(2.5 * HOUR)).clocks.first_response.breached_at
+    lines = await details(life)
+    assert f"- First response: **breached** {breached_at:%Y-%m-%d %H:%M} UTC (Gold\\_1 v1)" in lines
+    assert waits(lines)[0] == "The first response breached: raise the priority"
+
+
+def waits(lines: list[str]) -> list[str]:
+    """What the details say will happen by itself, the next first."""
+    return [line.partition("UTC: ")[2] for line in lines if line.startswith("1. ")]
+
+
+async def details(life: Life) -> list[str]:
+    """What a supervisor reads of the ticket."""
+    metadata: WorkflowMetadata = await life.handle.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
+    return metadata.current_details.splitlines()
