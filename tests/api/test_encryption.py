@@ -184,10 +184,10 @@ async def test_history_goes_on_when_a_key_comes_and_when_it_is_replaced(
         await it.tenant.post(path, {"to": "in_progress"})
         await replay(await it.history(ticket), it.settings)
 
-    async with world(keyed(plain, NEW, command_timeout=2), tenant) as it:
+    async with world(keyed(plain, NEW, command_timeout=1), tenant) as it:
         unknown = await it.tenant.call("POST", path, {"to": "resolved"}, key="resolve")
         assert unknown.json()["code"] == "outcome_unknown"
-        assert "key 'old', which BATON_ENCRYPTION_KEYS does not hold (it holds: new)" in caplog.text
+        await eventually(lambda: "key 'old', which BATON_ENCRYPTION_KEYS does not hold (it holds: new)" in caplog.text)
         with pytest.raises(RuntimeError, match="UndecryptableError"):  # the kind of a failure stays readable
             await replay(await it.history(ticket), it.settings)
 
