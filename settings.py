@@ -202,7 +202,8 @@ class Settings(DatabaseSettings):
     shutdown_timeout: timedelta = Field(default=timedelta(seconds=10), description="To drain on SIGTERM.")
 
     worker_sandboxed: bool = Field(
-        default=False, description="Run workflows in Temporal's import sandbox, as the tests do; costs a third more CPU."
+        default=False,
+        description="Run workflows in Temporal's import sandbox, as the tests do; costs a third more CPU.",
     )
     worker_max_cached_workflows: int = Field(default=10_000, ge=1, description="About 100 KiB each, sandboxed.")
     worker_max_concurrent_activities: int = Field(default=20, ge=1)

@@ -1,5 +1,4 @@
 import uuid
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -19,7 +18,7 @@ NUMBERS = {name: int(kind) for name, kind in WANTED.items()}
 
 
 @pytest.fixture
-async def fresh(temporal_server: EmbeddedTemporal, temporal_client: Client) -> AsyncIterator[Client]:
+async def fresh(temporal_server: EmbeddedTemporal, temporal_client: Client) -> Client:
     """A namespace that knows nothing of tickets."""
     retention = Duration()
     retention.FromTimedelta(timedelta(days=1))
@@ -36,7 +35,7 @@ async def fresh(temporal_server: EmbeddedTemporal, temporal_client: Client) -> A
             raise AssertionError from error
 
     await eventually(visible, timeout=15)
-    yield client
+    return client
 
 
 async def known(client: Client) -> dict[str, int]:
