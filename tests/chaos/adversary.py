@@ -82,9 +82,7 @@ class Adversary:
             await asyncio.sleep(blow.seconds)
             self._system.thaw(everyone)
         for part, processes in victims.items():
-            self._journal.write(
-                Outage(part=part, blow=blow.kind, processes=len(processes), began=began, ended=now())
-            )
+            self._journal.write(Outage(part=part, blow=blow.kind, processes=len(processes), began=began, ended=now()))
 
     def _victims(self, part: str, *, all_of_it: bool) -> list[Process]:
         processes = self._system.processes[part]

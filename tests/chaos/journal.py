@@ -136,9 +136,7 @@ class Ended(Line):
     at: datetime = Field(default_factory=now)
 
 
-AnyLine = Annotated[
-    Organization | Sent | Unknown | Answered | Repeated | Outage | Ended, Field(discriminator="kind")
-]
+AnyLine = Annotated[Organization | Sent | Unknown | Answered | Repeated | Outage | Ended, Field(discriminator="kind")]
 _LINES: TypeAdapter[AnyLine] = TypeAdapter(AnyLine)
 
 

@@ -25,7 +25,7 @@ _QUIET_WITHIN_SECONDS = 120
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of what. ``seconds`` is a guide: blows are spread over it, or over the commands where those are faster."""
+    """How much of what. Blows are spread over ``seconds``, or over the commands where those are faster."""
 
     commands: int
     timers: int
@@ -60,7 +60,8 @@ class Progress:
         return self.over and self._journal.acknowledged >= self._plan.commands
 
     async def reaches(self, share: float) -> None:
-        while self.share < share:
+        """Wait until the run has come so far, or nothing will be disturbed any more."""
+        while self.share < share and not self.over:  # noqa: ASYNC110 - time is one of the two things that move it
             await asyncio.sleep(0.05)
 
 
@@ -84,8 +85,10 @@ async def run(plan: Plan, system: System, journal: Journal, *, say: Callable[[st
             async def moment(number: int) -> None:
                 await progress.reaches((number + 1) / (len(blows) + 2))
                 blow = blows[number]
-                say(f"{number + 1} of {len(blows)}: {blow.kind} {' and '.join(blow.parts)} "
-                    f"({journal.acknowledged} acknowledged)")
+                say(
+                    f"{number + 1} of {len(blows)}: {blow.kind} {' and '.join(blow.parts)} "
+                    f"({journal.acknowledged} acknowledged)"
+                )
 
             await adversary.rage(blows, moment)
             progress.over = True
@@ -98,7 +101,7 @@ async def run(plan: Plan, system: System, journal: Journal, *, say: Callable[[st
         for organization in left_alone:
             maker = Maker(organization.name, Caller(http, journal, organization), rng(organization.name))
             tickets = tickets_for(plan.timers // MAKERS)
-            work.append(maker.make(tickets, lambda share: progress.share >= share or progress.over))
+            work.append(maker.make(tickets, progress.reaches))
         watching = asyncio.create_task(adversary.watch())
         try:
             async with asyncio.TaskGroup() as group:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from secrets import token_hex
-from typing import Protocol
+from typing import Any, Protocol
 
 import httpx
 import psutil
@@ -33,6 +33,12 @@ COMMAND_TIMEOUT = timedelta(seconds=2)
 DATABASE_TIMEOUT = timedelta(seconds=2)
 HISTORY_LIMIT = 150
 """Events of a run: about fifteen commands, so that most tickets continue as new several times."""
+
+_HASTE: dict[str, Any] = {
+    "command_timeout": COMMAND_TIMEOUT,
+    "database_timeout": DATABASE_TIMEOUT,
+    "history_limit": HISTORY_LIMIT,
+}
 
 _QUIET_PORTS = (15_000, 30_000)
 """Below those that Linux gives to outgoing connections: one of the many retries to a killed server's port could be
@@ -97,7 +103,16 @@ class PythonProgram:
 class System:
     """Postgres, Temporal, workers and the API. Start it from the main thread: its processes end with that thread."""
 
-    def __init__(self, folder: Path, *, workers: int = 2, refuge: Path = REFUGE) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        workers: int = 2,
+        refuge: Path = REFUGE,
+        temporal_metrics_port: int | None = None,
+        hasty: bool = True,
+    ) -> None:
+        """``hasty`` processes give up soon and continue as new often; without it they have the product's settings."""
         home = Home(folder)
         home.make()
         self.folder = folder
@@ -105,7 +120,10 @@ class System:
         self._postgres = EmbeddedPostgres(
             home.postgres, ports[0], password=new_password(), log=home.log("postgres"), refuge=refuge
         )
-        self._temporal = EmbeddedTemporal(home.temporal, ports[1], None, log=home.log("temporal"))
+        self.temporal_metrics_port = temporal_metrics_port
+        self._temporal = EmbeddedTemporal(
+            home.temporal, ports[1], None, log=home.log("temporal"), metrics_port=temporal_metrics_port
+        )
         self.settings = Settings(
             database_url=self._postgres.url,
             temporal_address=self._temporal.address,
@@ -113,9 +131,7 @@ class System:
             operator_key=SecretStr(token_hex(32)),
             api_port=ports[2],
             api_host=LOOPBACK,
-            command_timeout=COMMAND_TIMEOUT,
-            database_timeout=DATABASE_TIMEOUT,
-            history_limit=HISTORY_LIMIT,
+            **(_HASTE if hasty else {}),
         )
         self.url = f"http://{LOOPBACK}:{ports[2]}"
         self._answers = httpx.Client(base_url=self.url, timeout=2, trust_env=False)
@@ -195,7 +211,7 @@ class System:
     async def ready(self) -> None:
         """Wait until the API says that it can work."""
         async with asyncio.timeout(_COMES_UP_WITHIN):
-            while not await asyncio.to_thread(self._is_ready):
+            while not await asyncio.to_thread(self._is_ready):  # noqa: ASYNC110 - only asking tells
                 await asyncio.sleep(0.1)
 
     def ended_by_themselves(self) -> Iterator[tuple[str, Process]]:

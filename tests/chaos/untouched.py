@@ -1,8 +1,7 @@
 """Tickets whose only purpose is timers: made, sometimes put to waiting, and then left alone."""
 
-import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from tests.chaos.client import Caller
@@ -21,7 +20,7 @@ def tickets_for(timers: int) -> int:
 
 
 class Maker:
-    """Makes ``tickets`` tickets, waiting for ``moment(n)`` before the n-th; under the rules ``SHORT``."""
+    """Makes tickets in an organization with the rules ``SHORT``, one after the other."""
 
     def __init__(self, name: str, caller: Caller, rng: random.Random) -> None:
         self._name = name
@@ -29,11 +28,10 @@ class Maker:
         self._rng = rng
         self._organization = caller.organization
 
-    async def make(self, tickets: int, enough: Callable[[float], bool]) -> None:
-        """``enough(share)`` says whether the run has come far enough for that share of the tickets."""
+    async def make(self, tickets: int, reaches: Callable[[float], Awaitable[None]]) -> None:
+        """Spread over the run: ``reaches(share)`` returns when it has come so far."""
         for number in range(tickets):
-            while not enough(number / tickets):
-                await asyncio.sleep(0.05)
+            await reaches(number / tickets)
             await self._make(waiting=number % 2 == 0)
 
     async def _make(self, *, waiting: bool) -> None:

@@ -1,0 +1,59 @@
+"""A run's report as a table for people."""
+
+from collections.abc import Iterator
+
+from tests.chaos.checker import Report, Wrong
+from tests.chaos.retelling import Fate
+from tests.chaos.system import PARTS
+
+_SHOWN = 40
+"""Findings that are printed; the others are counted."""
+
+
+def table(report: Report) -> str:
+    """Everything that was counted; what went wrong is listed below."""
+    rows = list(_rows(report))
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{name:<{width}}  {value:>12}" if value else f"\n{name}" for name, value in rows]
+    shown = [f"- {finding.wrong}: {finding.text}" for finding in report.findings[:_SHOWN]]
+    if len(report.findings) > _SHOWN:
+        shown.append(f"- and {len(report.findings) - _SHOWN} more")
+    return "\n".join([*lines, "", *(shown or ["Nothing lost, nothing doubled, nothing amiss."])]).lstrip("\n")
+
+
+def _rows(report: Report) -> Iterator[tuple[str, str]]:
+    """Name and value; a heading has no value."""
+    yield "Commands", ""
+    yield "sent", f"{report.sent:,}"
+    yield "acknowledged", f"{report.acknowledged:,}"
+    yield "  of them already so", f"{report.without_effect:,}"
+    yield "unknown, then resolved", f"{report.resolved:,}"
+    yield "refused", f"{report.refused:,}"
+    yield "given up as unknown", f"{report.given_up:,}"
+    yield "  of them in effect", f"{report.given_up_effective:,}"
+    yield "repeated on purpose", f"{report.repeated:,}"
+    yield "lost", f"{report.count(Wrong.LOST):,}"
+    yield "doubled", f"{report.count(Wrong.DOUBLED):,}"
+    yield "Disturbances", ""
+    for part in PARTS:
+        kills, stops = report.blows[part, "kill"], report.blows[part, "stop"]
+        yield part, f"{kills} kills, {stops} stops"
+    for part, times in sorted(report.ended.items()):
+        yield f"{part} ended by itself", f"{times:,}"
+    yield "Timers", ""
+    yield "due", f"{len(report.fates):,}"
+    yield "  while something was down", f"{report.due_while_away:,}"
+    yield "fired", f"{len(report.timers(Fate.FIRED)):,}"
+    yield "overtaken by somebody's act", f"{len(report.timers(Fate.OVERTAKEN)):,}"
+    yield "unfired", f"{report.count(Wrong.UNFIRED):,}"
+    yield "fired twice", f"{report.count(Wrong.FIRED_TWICE):,}"
+    late = sorted(fate.late.total_seconds() for fate in report.timers(Fate.FIRED))
+    if late:
+        yield "lateness, p50", f"{late[len(late) // 2]:.2f} s"
+        yield "lateness, max", f"{late[-1]:.2f} s"
+    yield "The rest", ""
+    yield "tickets compared", f"{report.tickets:,}"
+    yield "events retold", f"{report.events:,}"
+    for wrong in Wrong:
+        if wrong not in (Wrong.LOST, Wrong.DOUBLED, Wrong.UNFIRED, Wrong.FIRED_TWICE):
+            yield wrong.value, f"{report.count(wrong):,}"
