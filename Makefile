@@ -33,6 +33,10 @@ test: $(DEV) ## Run the tests on a real Postgres and a real Temporal (ARGS="test
 score: $(DEV) ## Measure how messages are read, on the labelled data beside the checkout (ARGS=--json for programs)
 	$(BIN)/python -m benchmarks.score $(ARGS)
 
+.PHONY: bench
+bench: $(DEV) ## Measure cost, speed and lists at size, about 25 minutes (ARGS="--quick" for two)
+	$(BIN)/python -m benchmarks.bench $(ARGS)
+
 .PHONY: check
 check: $(DEV) ## Check format, lint and types
 	$(BIN)/ruff format --check .

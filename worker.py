@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Sequence
+from datetime import timedelta
 
 import structlog
 from temporalio.client import Client
@@ -42,6 +43,9 @@ def make_worker(
         # With a fixed number of pollers most of them wait on sticky queues, and under load a new
         # ticket's first task starves for seconds (https://github.com/temporalio/sdk-rust/issues/1579).
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        # A killed worker's tickets are waited for this long before another worker gets their next task. The default of
+        # ten seconds is as long as a command waits for its answer.
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=4),
         max_concurrent_workflow_tasks=settings.worker_max_concurrent_workflow_tasks,
         max_cached_workflows=settings.worker_max_cached_workflows,
         max_concurrent_activities=settings.worker_max_concurrent_activities,

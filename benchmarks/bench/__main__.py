@@ -1,0 +1,114 @@
+"""``make bench``: what a ticket's life costs, how lists do at size, and how soon a worker is of use."""
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks.bench import measures
+from benchmarks.bench.report import print_report
+from benchmarks.bench.setting import Bench, bench_on
+from embedded.ports import free_port
+from embedded.process import EmbeddedError
+from tests.chaos.system import System
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of everything is measured."""
+
+    lives: dict[int, int]
+    """Lives by the number of clients at once."""
+    steady_seconds: float
+    listed: tuple[int, ...]
+    open_tickets: int
+    open_at_restart: int
+
+
+FULL = Sizes(
+    lives={1: 60, 16: 240, 50: 400},
+    steady_seconds=60,
+    listed=(100_000, 1_000_000),
+    open_tickets=10_000,
+    open_at_restart=1_000,
+)
+QUICK = Sizes(
+    lives={1: 10, 16: 48, 50: 100}, steady_seconds=10, listed=(20_000,), open_tickets=300, open_at_restart=100
+)
+
+Measure = Callable[[Bench, Sizes], Awaitable[dict[str, Any]]]
+
+PARTS: dict[str, Measure] = {
+    "startup": lambda bench, _: measures.startup(bench),
+    "lives": lambda bench, sizes: measures.lives_beside_bare(bench, sizes.lives),
+    "cost": lambda bench, _: measures.cost(bench),
+    "steady": lambda bench, sizes: measures.steady_pace(bench, sizes.steady_seconds),
+    "restart": lambda bench, sizes: measures.restart(bench, sizes.open_at_restart),
+    "memory": lambda bench, sizes: measures.memory(bench, sizes.open_tickets),
+    "lists": lambda bench, sizes: measures.lists(bench, sizes.listed),
+}
+
+
+@dataclass
+class Run:
+    """What has been measured so far."""
+
+    results: dict[str, Any] = field(default_factory=dict)
+
+
+async def run(sizes: Sizes, parts: list[str], console: Console) -> dict[str, Any]:
+    """Measure the parts one after another on one stack of their own."""
+    done = Run()
+    with _system() as system:
+        async with bench_on(system, console) as bench:
+            for part in parts:
+                console.print(f"Measuring {part} ...")
+                done.results[part] = await PARTS[part](bench, sizes)
+    return done.results
+
+
+@contextmanager
+def _system() -> Iterator[System]:
+    folder = Path(tempfile.mkdtemp(prefix="baton-bench-"))
+    folder.chmod(0o711)
+    system = System(folder, workers=1, temporal_metrics_port=free_port(), hasty=False)
+    try:
+        yield system
+    finally:
+        system.stop()
+        system.forget()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a small part of everything, in about two minutes")
+    parser.add_argument("--only", nargs="+", choices=list(PARTS), help="these parts alone")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    options = parser.parse_args()
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        results = asyncio.run(run(QUICK if options.quick else FULL, options.only or list(PARTS), console))
+    except EmbeddedError as error:
+        console.print(str(error), markup=False)
+        return 1
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=2) + "\n")
+    print_report(results, console)
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # a normal exit can crash in Temporal's client (https://github.com/temporalio/sdk-python/issues/300)
