@@ -4,6 +4,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 
 import psycopg
@@ -15,12 +16,16 @@ from temporalio.service import RPCError
 
 from settings import Settings
 
+_HERE = f"{Path(__file__).parent}/"
 _WORKFLOW_PREFIX = "ticket-"
 _DATA_EXCEPTION = "22"
 """Class of SQLSTATE whose messages quote the value."""
 
 _HARMLESS = (OSError, RPCError, AttributeError, TypeError, NameError, ImportError, NotImplementedError)
 """Errors whose words come from programs and not from people."""
+
+_TALKATIVE = ("temporalio", "urllib3")
+"""Libraries whose debug lines quote whole payloads or tell of each connection."""
 
 
 def configure_logging(settings: Settings) -> None:
@@ -54,6 +59,8 @@ def configure_logging(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(max(root.level, logging.INFO))
     logging.captureWarnings(True)
     sys.excepthook = _log_crash
 
@@ -98,8 +105,13 @@ def _words(error: BaseException) -> str | None:
 
 
 def _places(trace_of: TracebackType | None) -> Iterator[str]:
-    for frame, line in traceback.walk_tb(trace_of):
-        yield f"  {frame.f_code.co_filename}:{line} {frame.f_code.co_qualname}"
+    """Where it went through our own code, and where it began."""
+    frames = list(traceback.walk_tb(trace_of))
+    for place, (frame, line) in enumerate(frames, 1):
+        file = frame.f_code.co_filename
+        ours = file.startswith(_HERE) and "site-packages" not in file
+        if ours or place == len(frames):
+            yield f"  {file.removeprefix(_HERE)}:{line} {frame.f_code.co_qualname}"
 
 
 def _describe_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

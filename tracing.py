@@ -1,5 +1,6 @@
 """Traces for OpenTelemetry: from a request through the ticket's workflow to the read model, without people's words."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,6 +33,9 @@ from settings import Settings
 _WITHHELD = {"url.query", "url.path"}
 """A query holds words somebody searches for; a path may hold a channel's name for a customer. The route is sent."""
 
+_PATIENCE_SECONDS = 3
+"""For a collector, tries included; a process that ends waits as long at most, and its spans are then lost."""
+
 _EXCEPTION_TYPE = "exception.type"
 _FRESH = timedelta(minutes=1)
 
@@ -54,8 +58,10 @@ def start_tracing(settings: Settings, service: str) -> Tracing:
     if settings.otlp_endpoint is None:
         return Tracing()
     provider = create_tracer_provider(resource=Resource.create({"service.name": service}))
-    exporter = OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint.rstrip('/')}/v1/traces")
+    exporter = OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint.rstrip('/')}/v1/traces", timeout=_PATIENCE_SECONDS)
     provider.add_span_processor(BatchSpanProcessor(Reticent(exporter)))
+    # It takes a workflow that leaves the worker's cache for an error, since its trace is let go of by another thread.
+    logging.getLogger("opentelemetry.context").setLevel(logging.CRITICAL)
     trace.set_tracer_provider(provider)
     # Not baggage, which is the default: whatever a client puts there would go on into histories, unencrypted.
     propagate.set_global_textmap(TraceContextTextMapPropagator())

@@ -36,7 +36,8 @@ class RequestLog:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 # Now, for the span ends with the response.
-                trace.get_current_span().set_attributes(_ticket(scope, "baton.ticket_id"))
+                for value in _ticket(scope).values():
+                    trace.get_current_span().set_attribute("baton.ticket_id", value)
             await send(message)
 
         try:
@@ -49,10 +50,11 @@ class RequestLog:
                     route=route_of(scope),
                     status=status,
                     milliseconds=round((time.perf_counter() - started) * 1000, 1),
-                    **_ticket(scope, "ticket_id"),
+                    **_ticket(scope),
                 )
 
 
-def _ticket(scope: Scope, name: str) -> dict[str, str]:
-    values = scope.get("path_params", {})
-    return {name: str(values["ticket_id"])} if "ticket_id" in values else {}
+def _ticket(scope: Scope) -> dict[str, str]:
+    """The ticket the path names, or the one the request made."""
+    found = scope.get("path_params", {}).get("ticket_id") or structlog.contextvars.get_contextvars().get("ticket_id")
+    return {"ticket_id": str(found)} if found else {}

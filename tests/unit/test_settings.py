@@ -167,3 +167,17 @@ def test_tls_is_implied_by_what_makes_no_sense_without(given: dict[str, object],
 def test_tls_is_implied_by_files(files: dict[str, Path]) -> None:
     assert make(temporal_tls_ca_file=files["ca"]).temporal_uses_tls
     assert make(temporal_tls_cert_file=files["cert"], temporal_tls_key_file=files["key"]).temporal_uses_tls
+
+
+def test_log_level_is_one_that_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert make(log_level="warning").log_level == "WARNING"
+    monkeypatch.setenv("BATON_SECRET_KEY", SECRET)
+    monkeypatch.setenv("BATON_LOG_LEVEL", "chatty")
+    with pytest.raises(SystemExit, match="BATON_LOG_LEVEL: Input should be 'DEBUG', 'INFO'"):
+        read_settings()
+
+
+def test_collector_is_named_by_its_address() -> None:
+    assert make(otlp_endpoint="http://collector:4318").otlp_endpoint == "http://collector:4318"
+    with pytest.raises(ValidationError, match="must be the base address of a collector"):
+        make(otlp_endpoint="collector:4317")
