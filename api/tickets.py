@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
+import structlog
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -64,6 +65,7 @@ class Tickets:
     async def create(self, document: CreateTicket, request: RequestId) -> Answer:
         """Create a ticket once for the request; the same request gets the same ticket."""
         new_id = ticket_id(self.caller.organization_id, request.key)
+        structlog.contextvars.bind_contextvars(ticket_id=str(new_id))  # for the request's log line, whose path has none
         with self.services.read_model.watch(new_id) as watch:
             known = await self._known(new_id, request)
             if known is not None:
