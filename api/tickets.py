@@ -203,7 +203,7 @@ class Tickets:
             if shown is None:
                 return None
             if shown.cause is not None and shown.cause.kind == EventKind.COMMAND_REFUSED:
-                raise _refused(shown.cause)
+                raise _refused(replace(shown.cause, ticket=shown.recorded.ticket))
             # Without a cause of its own: a command that asked for what already was.
             enough = shown.cause is not None or (not wait_for_event and shown.version >= wanted.version)
             return shown.recorded if enough else None
