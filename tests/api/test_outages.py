@@ -212,7 +212,7 @@ async def test_what_was_sent_in_an_outage_takes_effect_once_when_sent_again(site
         assert {name: answer.text for name, answer in answers.items() if not answer.is_success} == {}
         return answers
 
-    first = await all_succeed()
+    first = await eventually(all_succeed, 20)
     again = await all_succeed()
     for name, answer in first.items():
         assert again[name].json() == answer.json()
@@ -239,7 +239,8 @@ async def test_command_without_a_worker_is_unknown_and_has_one_effect_later(
         tenant = await new_tenant(http)
         created = await tenant.call("POST", "/tickets", {"title": "Nobody works"}, key="create")
         assert (created.status_code, created.headers["Baton-Read-Model"]) == (201, "pending")
-        assert (await tenant.call("GET", created.headers["Location"].removeprefix(PREFIX))).status_code == 404
+        unread = await tenant.call("GET", created.headers["Location"].removeprefix(PREFIX))
+        assert_away(unread, "outcome_unknown")  # neither the read model nor the workflow can tell
         async with working(temporal_client, impatient):
             ticket = await tenant.post("/tickets", {"title": "Nobody works"}, key="create")
             assert ticket["id"] == created.json()["id"]

@@ -141,7 +141,7 @@ async def test_headers_that_make_no_sense_are_refused(somebody: Tenant, headers:
     assert await somebody.reload(ticket) == ticket
 
 
-@pytest.mark.parametrize("authorization", ["Bearer \u00e9", "Bearer", "Bearer \x01", "Bearer " + "x" * 5_000])
+@pytest.mark.parametrize("authorization", ["Bearer \u00e9", "Bearer", "Bearer " + "x" * 5_000])
 async def test_key_that_cannot_be_one_is_refused(http: httpx.AsyncClient, authorization: str) -> None:
     answer = await http.get("/api/v1/tickets", headers={b"Authorization": authorization.encode()})
     assert_problem(answer, 401, "unauthorized")
