@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     if short:
         print("Less than was asked for: " + ", ".join(short))
     if report.findings or short:
-        print(f"Journal, logs and data: {folder} (seed {plan.seed})")
+        print(f"Journal, logs and tables: {folder} (seed {plan.seed})")
         return 1
     if not chosen.keep:
         forget(folder)

@@ -166,14 +166,20 @@ class _Check:
                 self._found(Wrong.ANSWER, f"{what}: sent again, is another message")
 
     def _was_so_already(self, command: Command) -> bool:
-        """An assignment to whom it is assigned already is acknowledged and leaves no event."""
+        """An assignment to whom it is assigned already is acknowledged and leaves no event.
+
+        Where attempts came before the one that was answered, any of them may have found it so.
+        """
         answered, body = command.answered, command.sent.body
         if command.sent.what is not What.ASSIGN or answered is None or answered.version is None or not command.ticket:
             return False
         events = self._events.get(UUID(command.ticket), [])
-        held = _held(events, answered.version)
-        # The team first: a changed team leaves the ticket without an assignee.
-        return all(held.get(name) == body[name] for name in ("team_id", "assignee_id") if name in body)
+        before = [event["version"] for event in events if event["at"] <= command.sent.at]
+        first = before[-1] if before and command.unknown else answered.version
+        return any(
+            all(held.get(name) == body[name] for name in ("team_id", "assignee_id") if name in body)
+            for held in (_held(events, version) for version in range(first, answered.version + 1))
+        )
 
     def _check_order(self) -> None:
         """What one client had acknowledged on one ticket took effect in the same order."""
@@ -188,7 +194,7 @@ class _Check:
             if version <= before:
                 self._found(
                     Wrong.DISORDERED,
-                    f"ticket {place[1]}: {command.key} (v{version}) was sent once {earlier.key} (v{before}) was answered",
+                    f"ticket {place[1]}: {command.key} (v{version}) was sent after {earlier.key} (v{before})",
                 )
             last[place] = max(before, version), command
 

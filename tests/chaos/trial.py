@@ -1,6 +1,7 @@
 """A whole trial: a system of its own, a run on it, and the verdict; what a reader needs to understand it stays."""
 
 import asyncio
+import json
 import os
 import shutil
 import tempfile
@@ -11,7 +12,7 @@ from embedded.postgres_files import REFUGE
 from tests.chaos.checker import Report, check
 from tests.chaos.client import open_http
 from tests.chaos.journal import History, open_journal, read_journal
-from tests.chaos.reading import Reading, looking, read_api, read_tables, read_workflows
+from tests.chaos.reading import Reading, Tables, looking, read_api, read_tables, read_workflows
 from tests.chaos.run import Plan, journal_file, run
 from tests.chaos.system import System, running
 from tests.support import drain
@@ -19,7 +20,7 @@ from workflows.connection import connect
 
 
 def attempt(plan: Plan, folder: Path, *, refuge: Path = REFUGE, say: Callable[[str], None] = lambda _: None) -> Report:
-    """Run the plan in ``folder``, which holds journal and logs afterwards; the databases only if something is amiss."""
+    """Run the plan in ``folder``, which keeps journal, logs and what was read of the tables; the databases are deleted."""
     with running(folder, refuge=refuge) as system:
         say(f"Up. Journal and logs: {folder}")
         with open_journal(journal_file(folder)) as journal:
@@ -27,10 +28,9 @@ def attempt(plan: Plan, folder: Path, *, refuge: Path = REFUGE, say: Callable[[s
         history = read_journal(journal_file(folder))
         say("Quiet. Reading everything back.")
         reading = asyncio.run(read(system, history))
-    report = check(history, reading)
-    if not report.findings:
-        system.forget()
-    return report
+        _keep(reading.tables, folder / "tables")
+    system.forget()
+    return check(history, reading)
 
 
 async def read(system: System, history: History) -> Reading:
@@ -42,6 +42,14 @@ async def read(system: System, history: History) -> Reading:
         reading = Reading(tables, await read_workflows(temporal, history, tables), await read_api(http, history))
     await drain()
     return reading
+
+
+def _keep(tables: Tables, folder: Path) -> None:
+    """One file a table, one row a line: for whoever looks into a finding, long after the database is gone."""
+    folder.mkdir(mode=0o700)
+    for name in ("tickets", "events", "messages", "notes", "notifications"):
+        lines = (json.dumps(row, default=str) + "\n" for row in getattr(tables, name))
+        (folder / f"{name}.jsonl").write_text("".join(lines))
 
 
 def new_folder() -> Path:
