@@ -26,6 +26,10 @@ class Things:
             path = path.replace(found[0], f"{collection}/{await self._thing(collection)}", 1)
         return path
 
+    def forget(self, path: str) -> None:
+        """The thing the path names was deleted; the next one who needs one makes another."""
+        del self.ids[f"/{path.split('/')[1]}"]
+
     async def send(self, method: str, path: str, document: Any = None) -> httpx.Response:
         """As the tenant; as the operator where only the operator may."""
         operator = {"Authorization": f"Bearer {OPERATOR_KEY}"} if path == "/organizations" else {}
