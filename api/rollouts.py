@@ -10,6 +10,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCStatusCode
 
 from api.dependencies import Principal, Services
+from api.idempotency import RequestId
 from api.problems import Problem, not_found
 from api.schemas.sla import RolloutView
 from workflows.rollout import RolloutWorkflow, StartRollout
@@ -22,9 +23,13 @@ class Rollouts:
     services: Services
     caller: Principal
 
-    async def start(self, request_key: str, reason: str) -> UUID:
+    def id_of(self, request: RequestId) -> UUID:
+        """The rollout that a request starts, however often it is sent."""
+        return uuid5(self.caller.organization_id, f"rollout:{request.key}")
+
+    async def start(self, request: RequestId, reason: str) -> None:
         """Begin to tell the organization's running tickets; once for a request."""
-        rollout_id = uuid5(self.caller.organization_id, f"rollout:{request_key}")
+        rollout_id = self.id_of(request)
         start = StartRollout(organization_id=self.caller.organization_id, rollout_id=rollout_id, reason=reason)
         timeout = self.services.settings.command_timeout
         try:
@@ -47,7 +52,6 @@ class Rollouts:
                 "The change is saved, but running tickets could not be told: Temporal does not answer. "
                 "Send the request again with the same Idempotency-Key.",
             ) from None
-        return rollout_id
 
     async def read(self, rollout_id: UUID) -> RolloutView:
         """How far a rollout has come, or ``not_found``."""

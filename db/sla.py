@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 from itertools import groupby
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from db.models import CalendarRow, SlaPolicyRow, SlaPolicyVersion
 from domain.calendar import BusinessCalendar
@@ -37,6 +38,30 @@ async def load_sla_book(session: AsyncSession, organization_id: UUID) -> SlaBook
         calendars={row.id: read_calendar(row) for row in rows},
         default_calendar_id=next((row.id for row in rows if row.is_default), None),
     )
+
+
+async def policy_naming(session: AsyncSession, organization_id: UUID, field: str, named: UUID) -> str | None:
+    """The name of a policy that may still promise by what ``field`` names; ``None`` when no version does.
+
+    A version older than one that was applied to running tickets counts no more. The caller owns the transaction.
+    """
+    newer = aliased(SlaPolicyVersion)
+    applied_since = exists().where(
+        newer.policy_id == SlaPolicyVersion.policy_id,
+        newer.version > SlaPolicyVersion.version,
+        newer.effective_from <= ALWAYS,
+    )
+    found: str | None = await session.scalar(
+        select(SlaPolicyRow.name)
+        .join(SlaPolicyVersion, SlaPolicyVersion.policy_id == SlaPolicyRow.id)
+        .where(
+            SlaPolicyRow.organization_id == organization_id,
+            SlaPolicyVersion.definition[field].astext == str(named),
+            ~applied_since,
+        )
+        .limit(1)
+    )
+    return found
 
 
 def read_policy(row: SlaPolicyRow, kept: SlaPolicyVersion) -> SlaPolicy:

@@ -88,6 +88,11 @@ class Notify(Frozen):
     targets: tuple[Target, ...] = ()
     member_ids: tuple[UUID, ...] = ()
 
+    @property
+    def receivers(self) -> tuple[Target | UUID, ...]:
+        """Everybody named."""
+        return (*self.targets, *self.member_ids)
+
 
 class RaisePriority(Frozen):
     """Make the ticket one step more urgent."""
@@ -134,6 +139,8 @@ class EscalationLadder(Frozen):
                 raise InvalidLadder(f"Step {position} does nothing; give it an action.", step=position)
             if not timedelta(0) <= step.wait <= LONGEST_WAIT:
                 raise InvalidLadder(f"Step {position} must wait between nothing and a year.", step=position)
+            if any(isinstance(action, Notify) and not action.receivers for action in step.actions):
+                raise InvalidLadder(f"Step {position} notifies nobody; name targets or members.", step=position)
             if sum(isinstance(action, Reassign) for action in step.actions) > 1:
                 raise InvalidLadder(f"Step {position} reassigns twice.", step=position)
         if self.repeat and not any(step.wait for step in self.steps):

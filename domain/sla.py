@@ -80,20 +80,22 @@ class SlaPolicy(Frozen):
         return self.targets.get(metric, {}).get(priority)
 
     def checked(self) -> "SlaPolicy":
-        """This policy, or ``InvalidPolicy`` with the first thing that is wrong."""
+        """This policy, or ``InvalidPolicy`` with the first thing that is wrong and the path to it, ``at``."""
         if not self.name.strip():
-            raise InvalidPolicy("A policy needs a name.")
+            raise InvalidPolicy("A policy needs a name.", at="name")
         if not 0 < self.warn_at < 1:
-            raise InvalidPolicy("The warning comes at a share of the target between 0 and 1, such as 0.8.")
+            raise InvalidPolicy(
+                "The warning comes at a share of the target between 0 and 1, such as 0.8.", at="warn_at"
+            )
         if not any(self.targets.values()):
-            raise InvalidPolicy("A policy needs a target for at least one metric and priority.")
+            raise InvalidPolicy("A policy needs a target for at least one metric and priority.", at="targets")
         for metric, targets in self.targets.items():
             for priority, target in targets.items():
-                which = {"metric": metric.value, "priority": priority.value}
+                at = f"targets/{metric}/{priority}"
                 if target <= timedelta(0):
-                    raise InvalidPolicy(f"The {metric} target for {priority} must be longer than nothing.", **which)
+                    raise InvalidPolicy(f"The {metric} target for {priority} must be longer than nothing.", at=at)
                 if target > LONGEST_TARGET:
-                    raise InvalidPolicy(f"The {metric} target for {priority} is longer than five years.", **which)
+                    raise InvalidPolicy(f"The {metric} target for {priority} is longer than five years.", at=at)
         return self
 
 

@@ -13,7 +13,7 @@ from domain.clocks import AppliedPolicy, Clock, ClockState, Metric
 from domain.deadlines import ClockPlan
 from domain.ladders import Frozen
 from domain.sla import SlaPolicy, TicketFacts, match_policy
-from domain.sla_planning import plan
+from domain.sla_planning import explain, plan
 from domain.ticket import Ticket
 
 
@@ -60,6 +60,23 @@ class SlaBook:
         """The deadlines the ticket should have."""
         policy = self.policy_for(ticket)
         return plan(ticket.clocks, policy, self.calendar_for(policy), ticket.priority, now)
+
+    def explanations(self, ticket: Ticket, now: datetime) -> dict[Metric, str]:
+        """The arithmetic of each clock that has run, in words, by the policy and the target it is held to."""
+        found = {}
+        for clock in ticket.clocks.all():
+            if clock.episode:
+                policy = self._applied(clock.policy)
+                planned = plan(ticket.clocks, policy, self.calendar_for(policy), ticket.priority, now).of(clock.metric)
+                found[clock.metric] = explain(planned.model_copy(update={"target": clock.target}))
+        return found
+
+    def _applied(self, applied: AppliedPolicy | None) -> SlaPolicy | None:
+        """The version that a clock is under, be it switched off since; ``None`` where it was deleted."""
+        named = (applied.id, applied.version) if applied else None
+        versions = (each.policy for kept in self.policies for each in kept)
+        found = next((each for each in versions if (each.id, each.version) == named), None)
+        return found and found.model_copy(update={"enabled": True})
 
     def changes(self, ticket: Ticket, now: datetime) -> list[DeadlineChange]:
         """What the ticket's clocks would be with these rules, where that differs from what they are."""

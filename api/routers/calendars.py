@@ -14,9 +14,9 @@ from api.own import find_own, in_turn
 from api.pagination import Page, Paging, after, encode_cursor
 from api.problems import Problem, unique_or
 from api.rollouts import Rollouts
-from api.schemas.calendar import CalendarDocument, CalendarView, HolidayView
-from db.models import CalendarRow, SlaPolicyRow, SlaPolicyVersion
-from db.sla import read_calendar
+from api.schemas.calendar import CalendarDocument, CalendarView, ChangedCalendarView, HolidayView
+from db.models import CalendarRow
+from db.sla import policy_naming, read_calendar
 from domain.calendar import holidays_of
 
 router = APIRouter(prefix="/calendars", tags=["sla"])
@@ -59,7 +59,7 @@ async def read_holidays(
     return [HolidayView.model_validate(holiday) for holiday in holidays_of(read_calendar(row), year)]
 
 
-@router.put("/{calendar_id}", response_model=CalendarView, summary="Replace a calendar")
+@router.put("/{calendar_id}", response_model=ChangedCalendarView, summary="Replace a calendar")
 async def replace_calendar(
     calendar_id: UUID,
     document: CalendarDocument,
@@ -70,33 +70,34 @@ async def replace_calendar(
     request: Idempotency,
 ) -> Response:
     """Replace a calendar. Running tickets are told, and count the time they have spent by the new hours."""
+    rollouts = Rollouts(services, caller)
 
-    async def work() -> CalendarView:
+    async def work() -> ChangedCalendarView:
         await in_turn(session, caller)
         row = await find_own(session, caller, CalendarRow, calendar_id, "calendar", lock=True)
-        return await _write(session, caller, row, document)
+        view = await _write(session, caller, row, document)
+        return ChangedCalendarView(**view.model_dump(), rollout_id=rollouts.id_of(request))
 
     response = await once(session, caller.organization_id, request, work)
-    await Rollouts(services, caller).start(request.key, f"The calendar {document.name} was changed.")
+    await rollouts.start(request, f"The calendar {document.name} was changed.")
     return response
 
 
-@router.delete("/{calendar_id}", status_code=204, summary="Delete a calendar no policy uses")
-async def delete_calendar(calendar_id: UUID, caller: Caller, session: Session) -> None:
-    async with session.begin():
+@router.delete("/{calendar_id}", status_code=204, response_class=Response, summary="Delete a calendar no policy uses")
+async def delete_calendar(calendar_id: UUID, caller: Caller, session: Session, request: Idempotency) -> Response:
+    """A policy's older versions use it too, until a newer one is applied to running tickets."""
+
+    async def work() -> None:
         row = await find_own(session, caller, CalendarRow, calendar_id, "calendar", lock=True)
-        used = await session.scalar(
-            select(SlaPolicyRow.name)
-            .join(SlaPolicyVersion, SlaPolicyVersion.policy_id == SlaPolicyRow.id)
-            .where(
-                SlaPolicyRow.organization_id == caller.organization_id,
-                SlaPolicyVersion.definition["calendar_id"].astext == str(calendar_id),
-            )
-            .limit(1)
-        )
+        used = await policy_naming(session, caller.organization_id, "calendar_id", calendar_id)
         if used is not None:
-            raise Problem("still_in_use", f"The SLA policy {used} counts by this calendar; give it another one first.")
+            raise Problem(
+                "still_in_use",
+                f"The SLA policy {used} counts by this calendar; give it another one and apply it to running tickets.",
+            )
         await session.delete(row)
+
+    return await once(session, caller.organization_id, request, work, status=204)
 
 
 async def _write(

@@ -13,7 +13,8 @@ from api.own import find_own
 from api.pagination import Page, Paging, page_by_time
 from api.problems import Problem, unique_or
 from api.schemas.ladder import EscalationLadderDocument, EscalationLadderView
-from db.models import EscalationLadderRow, SlaPolicyRow, SlaPolicyVersion, Team
+from db.models import EscalationLadderRow, Team
+from db.sla import policy_naming
 from domain.ladders import EscalationLadder, Notify
 
 router = APIRouter(prefix="/escalation-ladders", tags=["ladders"])
@@ -59,24 +60,26 @@ async def replace_ladder(
     return await once(session, caller.organization_id, request, work)
 
 
-@router.delete("/{ladder_id}", status_code=204, summary="Delete an escalation ladder nothing uses")
-async def delete_ladder(ladder_id: UUID, caller: Caller, session: Session) -> None:
-    async with session.begin():
+@router.delete(
+    "/{ladder_id}", status_code=204, response_class=Response, summary="Delete an escalation ladder nothing uses"
+)
+async def delete_ladder(ladder_id: UUID, caller: Caller, session: Session, request: Idempotency) -> Response:
+    """A policy's older versions use it too, until a newer one is applied to running tickets."""
+
+    async def work() -> None:
         row = await find_own(session, caller, EscalationLadderRow, ladder_id, "escalation ladder", lock=True)
         team = await session.scalar(select(Team.name).where(Team.escalation_ladder_id == ladder_id).limit(1))
-        policy = await session.scalar(
-            select(SlaPolicyRow.name)
-            .join(SlaPolicyVersion, SlaPolicyVersion.policy_id == SlaPolicyRow.id)
-            .where(
-                SlaPolicyRow.organization_id == caller.organization_id,
-                SlaPolicyVersion.definition["escalation_ladder_id"].astext == str(ladder_id),
+        if team is not None:
+            raise Problem("still_in_use", f"The team {team} climbs this ladder; give it another one first.")
+        policy = await policy_naming(session, caller.organization_id, "escalation_ladder_id", ladder_id)
+        if policy is not None:
+            raise Problem(
+                "still_in_use",
+                f"The SLA policy {policy} climbs this ladder; give it another one and apply it to running tickets.",
             )
-            .limit(1)
-        )
-        user = (team and f"The team {team}") or (policy and f"The SLA policy {policy}")
-        if user:
-            raise Problem("still_in_use", f"{user} climbs this ladder; give it another one first.")
         await session.delete(row)
+
+    return await once(session, caller.organization_id, request, work, status=204)
 
 
 async def _write(

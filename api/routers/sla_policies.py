@@ -16,8 +16,10 @@ from api.schemas.sla import (
     ApplyDocument,
     ApplyTo,
     ApplyView,
+    ChangedPolicyView,
     MetricPreviewView,
     OrderDocument,
+    PoliciesView,
     PreviewDocument,
     PreviewView,
     RolloutView,
@@ -25,7 +27,7 @@ from api.schemas.sla import (
     SlaPolicyView,
 )
 from api.sla_changes import dry_run
-from db.models import CalendarRow, EscalationLadderRow, SlaPolicyRow, SlaPolicyVersion
+from db.models import CalendarRow, EscalationLadderRow, SlaPolicyRow, SlaPolicyVersion, Team
 from db.sla import ALWAYS, load_sla_book, read_policy
 from domain.sla import SlaPolicy, TicketFacts, match_policy
 from domain.sla_preview import preview
@@ -61,7 +63,11 @@ async def create_policy(
 
 
 @router.get("/sla-policies", summary="List SLA policies in the order in which they are tried")
-async def list_policies(caller: Caller, session: Session) -> list[SlaPolicyView]:
+async def list_policies(caller: Caller, session: Session) -> PoliciesView:
+    return await _all(session, caller)
+
+
+async def _all(session: AsyncSession, caller: Principal) -> PoliciesView:
     rows = (
         await session.execute(
             _current()
@@ -69,13 +75,14 @@ async def list_policies(caller: Caller, session: Session) -> list[SlaPolicyView]
             .order_by(SlaPolicyRow.position, SlaPolicyRow.id)
         )
     ).all()
-    return [_view(row, kept) for row, kept in rows]
+    return PoliciesView([_view(row, kept) for row, kept in rows])
 
 
-@router.put("/sla-policies/order", summary="Put the policies into another order")
-async def reorder_policies(document: OrderDocument, caller: Caller, session: Session) -> list[SlaPolicyView]:
+@router.put("/sla-policies/order", response_model=PoliciesView, summary="Put the policies into another order")
+async def reorder_policies(document: OrderDocument, caller: Caller, session: Session, request: Idempotency) -> Response:
     """All ids, each once. Running tickets follow the new order when their deadlines are next planned or applied."""
-    async with session.begin():
+
+    async def work() -> PoliciesView:
         mine = SlaPolicyRow.organization_id == caller.organization_id
         known = set(await session.scalars(select(SlaPolicyRow.id).where(mine).with_for_update()))
         if known != set(document.ids) or len(document.ids) != len(known):
@@ -84,7 +91,9 @@ async def reorder_policies(document: OrderDocument, caller: Caller, session: Ses
             )
         for position, policy_id in enumerate(document.ids, start=1):
             await session.execute(update(SlaPolicyRow).where(SlaPolicyRow.id == policy_id).values(position=position))
-    return await list_policies(caller, session)
+        return await _all(session, caller)
+
+    return await once(session, caller.organization_id, request, work)
 
 
 @router.post("/sla-policies/preview", summary="Created at this moment, due when, and why")
@@ -114,7 +123,7 @@ async def read_one(policy_id: UUID, caller: Caller, session: Session) -> SlaPoli
     return _view(row, await session.get_one(SlaPolicyVersion, (policy_id, row.version)))
 
 
-@router.put("/sla-policies/{policy_id}", response_model=SlaPolicyView, summary="Replace an SLA policy")
+@router.put("/sla-policies/{policy_id}", response_model=ChangedPolicyView, summary="Replace an SLA policy")
 async def replace_policy(
     policy_id: UUID,
     document: SlaPolicyDocument,
@@ -128,18 +137,18 @@ async def replace_policy(
 
     Switching a policy on or off concerns running tickets at once.
     """
-    switched: bool | None = None  # not known when an earlier request is answered again
+    rollouts = Rollouts(services, caller)
 
-    async def work() -> SlaPolicyView:
-        nonlocal switched
+    async def work() -> ChangedPolicyView:
         row = await find_own(session, caller, SlaPolicyRow, policy_id, "SLA policy", lock=True)
         switched = row.enabled != document.enabled
-        return await _write(session, caller, row, document)
+        view = await _write(session, caller, row, document)
+        return ChangedPolicyView(**view.model_dump(), rollout_id=rollouts.id_of(request) if switched else None)
 
     response = await once(session, caller.organization_id, request, work)
-    if switched is not False:
+    if ChangedPolicyView.model_validate_json(bytes(response.body)).rollout_id:
         state = "on" if document.enabled else "off"
-        await Rollouts(services, caller).start(request.key, f"The SLA policy {document.name} was switched {state}.")
+        await rollouts.start(request, f"The SLA policy {document.name} was switched {state}.")
     return response
 
 
@@ -153,11 +162,15 @@ async def delete_policy(
         await session.delete(await find_own(session, caller, SlaPolicyRow, policy_id, "SLA policy", lock=True))
 
     response = await once(session, caller.organization_id, request, work, status=204)
-    await Rollouts(services, caller).start(request.key, "An SLA policy was deleted.")
+    await Rollouts(services, caller).start(request, "An SLA policy was deleted.")
     return response
 
 
-@router.post("/sla-policies/{policy_id}/apply", summary="Show what a changed policy does to running tickets, and do it")
+@router.post(
+    "/sla-policies/{policy_id}/apply",
+    response_model=ApplyView,
+    summary="Show what a changed policy does to running tickets, and do it",
+)
 async def apply_policy(
     policy_id: UUID,
     document: ApplyDocument,
@@ -166,24 +179,25 @@ async def apply_policy(
     services: AppServices,
     *,
     request: Idempotency,
-) -> ApplyView:
+) -> Response | ApplyView:
     """With `dry_run` nothing is done: see which running tickets get which deadlines, and how many breach at once."""
     row = await find_own(session, caller, SlaPolicyRow, policy_id, "SLA policy")
-    name, version = row.name, row.version
     if document.dry_run or document.to is ApplyTo.NEW:
         seconds = services.settings.command_timeout.total_seconds()
         view = await dry_run(session, caller.organization_id, policy_id, to=document.to, seconds=seconds)
         return view.model_copy(update={"dry_run": document.dry_run})
+    rollouts, reason = Rollouts(services, caller), f"The SLA policy {row.name} was applied to running tickets."
     await session.commit()
-    async with session.begin():
-        await session.execute(
-            update(SlaPolicyVersion)
-            .where(SlaPolicyVersion.policy_id == policy_id, SlaPolicyVersion.version == version)
-            .values(effective_from=ALWAYS)
-        )
-    reason = f"The SLA policy {name} (version {version}) was applied to running tickets."
-    rollout_id = await Rollouts(services, caller).start(request.key, reason)
-    return ApplyView(dry_run=False, to=document.to, rollout_id=rollout_id)
+
+    async def work() -> ApplyView:
+        row = await find_own(session, caller, SlaPolicyRow, policy_id, "SLA policy", lock=True)
+        newest = await session.get_one(SlaPolicyVersion, (policy_id, row.version))
+        newest.effective_from = ALWAYS
+        return ApplyView(dry_run=False, to=document.to, rollout_id=rollouts.id_of(request))
+
+    response = await once(session, caller.organization_id, request, work)
+    await rollouts.start(request, reason)
+    return response
 
 
 @router.get("/sla-rollouts/{rollout_id}", summary="How far running tickets have been told of changed rules")
@@ -197,6 +211,8 @@ async def _write(
     """Keep the checked document as the policy's next version; the caller owns the transaction."""
     await check_own(session, caller, CalendarRow, document.calendar_id, "calendar_id")
     await check_own(session, caller, EscalationLadderRow, document.escalation_ladder_id, "escalation_ladder_id")
+    for place, team_id in enumerate(document.conditions.team_ids):
+        await check_own(session, caller, Team, team_id, f"conditions/team_ids/{place}")
     row.name, row.enabled, row.version = document.name, document.enabled, row.version + 1
     definition = document.model_dump(mode="json", exclude={"name", "enabled"})
     kept = SlaPolicyVersion(

@@ -34,7 +34,6 @@ from db.sla import load_sla_book
 from db.tickets import TicketFilter, TicketOrder, list_tickets, read_listed
 from domain.commands import Assign, ChangeStatus, Command, Edit, Escalate
 from domain.priority import Priority
-from domain.sla_planning import explain
 from domain.ticket import ChannelKind, Status
 from domain.timers import timers
 
@@ -151,8 +150,7 @@ async def read_ticket(ticket_id: UUID, tickets: Acting) -> Response:
     """The ticket with the arithmetic of its SLA clocks."""
     recorded = await tickets.find(ticket_id)
     book = await load_sla_book(tickets.session, tickets.caller.organization_id)
-    plan = book.plan(recorded.ticket, datetime.now(UTC))
-    explanations = {metric.metric: explain(metric) for metric in plan.metrics if metric.episode}
+    explanations = book.explanations(recorded.ticket, datetime.now(UTC))
     return ticket_response(Answer(recorded), tickets.services.settings, explanations=explanations)
 
 

@@ -68,6 +68,12 @@ class CalendarView(CalendarDocument):
     created_at: datetime
 
 
+class ChangedCalendarView(CalendarView):
+    """A calendar as it was just replaced."""
+
+    rollout_id: UUID = Field(description="The rollout that tells running tickets of it.")
+
+
 class HolidayView(View):
     """A holiday of a calendar's country; ``enabled`` is false where the organization works on it."""
 

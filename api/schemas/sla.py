@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, RootModel
 
 from api.schemas.fields import Document, Moment, Name, Span, Tags, View
 from domain.clocks import Clock, ClockState, Metric, Verdict
@@ -55,6 +55,18 @@ class SlaPolicyView(SlaPolicyDocument):
     position: int
     effective_from: datetime
     created_at: datetime
+
+
+class ChangedPolicyView(SlaPolicyView):
+    """An SLA policy as it was just replaced."""
+
+    rollout_id: UUID | None = Field(
+        description="The rollout that tells running tickets, where it was switched on or off."
+    )
+
+
+class PoliciesView(RootModel[list[SlaPolicyView]]):
+    """All policies, in the order in which they are tried."""
 
 
 class OrderDocument(Document):
