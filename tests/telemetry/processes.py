@@ -28,14 +28,15 @@ class Samples:
     @property
     def names(self) -> set[str]:
         """Of every time series, as queries name them."""
-        return {name for name, _, _ in self._series()}
+        return {name for name, _, _ in self.series()}
 
     def total(self, name: str, **labels: str) -> float | None:
         """The sum of all series with those labels; ``None`` if there is none."""
-        found = [value for other, theirs, value in self._series() if other == name and labels.items() <= theirs.items()]
+        found = [value for other, theirs, value in self.series() if other == name and labels.items() <= theirs.items()]
         return sum(found) if found else None
 
-    def _series(self) -> Iterator[tuple[str, dict[str, str], float]]:
+    def series(self) -> Iterator[tuple[str, dict[str, str], float]]:
+        """Name, labels and value of each."""
         for name, labels, value in _SERIES.findall(self.text):
             yield name, dict(_LABEL.findall(labels)), float(value)
 
