@@ -1,6 +1,7 @@
 """``make chaos``: clients work while every part is killed and stopped; fails on anything lost, doubled or amiss."""
 
 import argparse
+import asyncio
 import sys
 import time
 
@@ -25,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     def say(words: str) -> None:
         print(f"{time.monotonic() - began:7.1f} s  {words}", file=sys.stderr, flush=True)
 
-    report = attempt(plan, folder, say=say)
+    report = asyncio.run(attempt(plan, folder, say=say))
     print(table(report))
     short = [
         f"{what}: {there} of {wanted}"

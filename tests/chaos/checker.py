@@ -66,8 +66,7 @@ class Report:
     tickets: int = 0
     events: int = 0
     fates: list[TimerFate] = field(default_factory=list)
-    due_while_away: int = 0
-    """Timers that fell due during an outage."""
+    outages: list[tuple[datetime, datetime]] = field(default_factory=list)
     blows: Counter[tuple[str, str]] = field(default_factory=Counter)
     ended: Counter[str] = field(default_factory=Counter)
     """Processes that ended by themselves."""
@@ -77,6 +76,21 @@ class Report:
 
     def timers(self, fate: Fate) -> list[TimerFate]:
         return [each for each in self.fates if each.fate is fate]
+
+    def due_while_away(self) -> list[TimerFate]:
+        """Timers that fell due during an outage."""
+        return [each for each in self.fates if any(began <= each.due_at <= ended for began, ended in self.outages)]
+
+    def late_once_up(self) -> list[timedelta]:
+        """How late timers fired, not counting the outages: from when they were due, or all was up again after that.
+
+        Without those that fired while something else was down.
+        """
+        return [
+            fate.at - max([fate.due_at, *(ended for _, ended in self.outages if fate.due_at < ended <= fate.at)])
+            for fate in self.timers(Fate.FIRED)
+            if not any(began <= fate.at <= ended for began, ended in self.outages)
+        ]
 
 
 def check(history: History, reading: Reading) -> Report:
@@ -362,19 +376,18 @@ class _Check:
     def _check_timers(self) -> None:
         for ticket, retold in self._retold.items():
             self._report.fates += retold.fates
-            fired = Counter((fate.kind, fate.metric, fate.due_at) for fate in retold.fates if fate.fate is Fate.FIRED)
             for fate in retold.fates:
                 if fate.fate is Fate.UNFIRED:
                     self._found(Wrong.UNFIRED, f"ticket {ticket}: {fate.kind} due at {fate.due_at.isoformat()}")
-            for (kind, metric, due_at), times in fired.items():
-                if times > 1:
-                    self._found(
-                        Wrong.FIRED_TWICE, f"ticket {ticket}: {kind} {metric or ''} due at {due_at.isoformat()}"
-                    )
-        self._report.due_while_away = sum(
-            any(outage.began <= fate.due_at <= outage.ended for outage in self._history.outages)
-            for fate in self._report.fates
+        fired = Counter(
+            (row["ticket_id"], row["kind"], about.get("metric", ""), about["due_at"])
+            for row in self._tables.events
+            if "due_at" in (about := row["about"])
         )
+        for (ticket, kind, metric, due_at), times in fired.items():
+            if times > 1:
+                self._found(Wrong.FIRED_TWICE, f"ticket {ticket}: {kind} {metric} due at {due_at}, {times} times")
+        self._report.outages = [(outage.began, outage.ended) for outage in self._history.outages]
 
     # Organizations
 

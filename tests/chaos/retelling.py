@@ -71,7 +71,6 @@ class Retold:
     fates: Sequence[TimerFate] = ()
     told: Sequence[TicketEvent] = ()
     problem: str = ""
-    at_version: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,9 +95,12 @@ class Teller:
         index = 0
         while index < len(events):
             row = events[index]
+            if row["at"] < paths[0].ticket.updated_at:
+                problem = f"v{row['version']} {row['kind']} happened before the event before it"
+                return Retold((), problem=problem)
             steps = [step for path in paths for step in self._steps(path, row, asked) if _is_next(step, events, index)]
             if not steps:
-                return Retold((), problem=self._why(paths, row, asked), at_version=row["version"])
+                return Retold((), problem=self._why(paths, row, asked))
             index += len(steps[0].story.events)
             paths = _distinct(after for step in steps for after in self._after(step))
         ends = [path for path in paths if not path.unrecorded]

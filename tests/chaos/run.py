@@ -1,26 +1,30 @@
-"""One run: clients and timers on a system that is being killed and stopped, until there has been enough of each."""
+"""One run: clients and timers on a system that is being disturbed, until there has been enough of each."""
 
 import asyncio
 import random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 
-from tests.chaos.adversary import Adversary, Blow, schedule
+from settings import Settings
+from tests.chaos.adversary import Adversary, schedule
 from tests.chaos.client import Caller, open_http
 from tests.chaos.journal import Journal
 from tests.chaos.lives import Client, Desk
 from tests.chaos.system import System
-from tests.chaos.tenants import BUSY, FORGETFUL, SHORT, Founder
+from tests.chaos.tenants import BUSY, FORGETFUL, SHORT, Founder, Rules
 from tests.chaos.untouched import Maker, tickets_for
 
 MAKERS = 2
 _QUIET_WITHIN_SECONDS = 120
 """The longest chain of timers takes half a minute; after this what has not fired is taken for dropped."""
+_REST_SECONDS = 1.0
+"""Between two blows at least, so that the system is seen to recover from each."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +33,16 @@ class Plan:
 
     commands: int
     timers: int
-    kills: int
-    stops: int
-    seconds: float
     seed: int
+    kills: int = 0
+    stops: int = 0
+    seconds: float = 1
     clients: int = 6
-    """For each of the two organizations whose tickets are worked on."""
+    """Of each organization whose tickets are worked on."""
+    worked_on: tuple[Rules, ...] = (BUSY, FORGETFUL)
 
-    def blows(self) -> list[Blow]:
-        return schedule(random.Random(f"{self.seed}:blows"), self.kills, self.stops)
+    def rng(self, name: str) -> random.Random:
+        return random.Random(f"{self.seed}:{name}")
 
 
 class Progress:
@@ -48,6 +53,7 @@ class Progress:
         self._journal = journal
         self._began = time.monotonic()
         self.over = False
+        """Nothing will be disturbed any more."""
 
     @property
     def share(self) -> float:
@@ -56,7 +62,7 @@ class Progress:
 
     @property
     def enough(self) -> bool:
-        """Whether the clients may stop: everything was acknowledged, and nothing will be disturbed any more."""
+        """Whether the clients may stop."""
         return self.over and self._journal.acknowledged >= self._plan.commands
 
     async def reaches(self, share: float) -> None:
@@ -67,66 +73,72 @@ class Progress:
 
 async def run(plan: Plan, system: System, journal: Journal, *, say: Callable[[str], None] = lambda _: None) -> None:
     """Returns when all is up and quiet again; what happened is in the journal and in the system."""
-    operator = system.settings.operator_key
-    assert operator is not None
+    adversary = Adversary(system, journal, plan.rng("adversary"))
+    blows = schedule(plan.rng("blows"), plan.kills, plan.stops)
+
+    async def disturb(progress: Progress) -> None:
+        async def moment(number: int) -> None:
+            await asyncio.sleep(_REST_SECONDS)
+            await progress.reaches((number + 1) / (len(blows) + 2))
+            what = f"{blows[number].kind} {' and '.join(blows[number].parts)}"
+            say(f"{number + 1} of {len(blows)}: {what} ({journal.acknowledged} acknowledged)")
+
+        await adversary.rage(blows, moment)
+        say(f"Nothing is disturbed any more; {journal.acknowledged} acknowledged.")
+
     async with open_http(system.url) as http:
-        founder = Founder(http, operator.get_secret_value(), journal)
-        busy = [await founder.found(name, rules) for name, rules in (("Busy", BUSY), ("Forgetful", FORGETFUL))]
-        left_alone = [await founder.found(f"Left alone {number}", SHORT) for number in range(1, MAKERS + 1)]
-        progress = Progress(plan, journal)
-        adversary = Adversary(system, journal, random.Random(f"{plan.seed}:adversary"))
-
-        def rng(name: str) -> random.Random:
-            return random.Random(f"{plan.seed}:{name}")
-
-        async def disturb() -> None:
-            blows = plan.blows()
-
-            async def moment(number: int) -> None:
-                await progress.reaches((number + 1) / (len(blows) + 2))
-                blow = blows[number]
-                say(
-                    f"{number + 1} of {len(blows)}: {blow.kind} {' and '.join(blow.parts)} "
-                    f"({journal.acknowledged} acknowledged)"
-                )
-
-            await adversary.rage(blows, moment)
-            progress.over = True
-
-        work: list[Coroutine[Any, Any, None]] = [disturb()]
-        for organization in busy:
-            desk = Desk(Caller(http, journal, organization), plan.clients)
-            names = [f"{organization.name} {number}" for number in range(1, plan.clients + 1)]
-            work += [Client(name, desk, rng(name)).work(lambda: progress.enough) for name in names]
-        for organization in left_alone:
-            maker = Maker(organization.name, Caller(http, journal, organization), rng(organization.name))
-            tickets = tickets_for(plan.timers // MAKERS)
-            work.append(maker.make(tickets, progress.reaches))
         watching = asyncio.create_task(adversary.watch())
         try:
-            async with asyncio.TaskGroup() as group:
-                for each in work:
-                    group.create_task(each)
-            say(f"All is up again; {journal.acknowledged} acknowledged. Waiting for the last timers.")
-            await quiet(system)
+            await work(plan, http, system.settings, journal, disturb)
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
 
 
-async def quiet(system: System) -> None:
+async def work(
+    plan: Plan,
+    http: httpx.AsyncClient,
+    settings: Settings,
+    journal: Journal,
+    disturb: Callable[[Progress], Awaitable[None]],
+) -> None:
+    """Everybody's work on the API behind ``http`` while it is disturbed; returns when all is quiet."""
+    assert settings.operator_key
+    founder = Founder(http, settings.operator_key.get_secret_value(), journal)
+    busy = [await founder.found(f"Busy {number}", rules) for number, rules in enumerate(plan.worked_on, start=1)]
+    left_alone = [await founder.found(f"Left alone {number}", SHORT) for number in range(1, MAKERS + 1)]
+    progress = Progress(plan, journal)
+
+    async def disturbing() -> None:
+        await disturb(progress)
+        progress.over = True
+
+    jobs: list[Coroutine[Any, Any, None]] = [disturbing()]
+    for organization in busy:
+        desk = Desk(Caller(http, journal, organization), plan.clients)
+        names = [f"{organization.name}, client {number}" for number in range(1, plan.clients + 1)]
+        jobs += [Client(name, desk, plan.rng(name)).work(lambda: progress.enough) for name in names]
+    for organization in left_alone:
+        maker = Maker(organization.name, Caller(http, journal, organization), plan.rng(organization.name))
+        jobs.append(maker.make(tickets_for(plan.timers // MAKERS), progress.reaches))
+    async with asyncio.TaskGroup() as group:
+        for job in jobs:
+            group.create_task(job)
+    await quiet(settings)
+
+
+async def quiet(settings: Settings) -> None:
     """Wait until no ticket waits for anything and nothing is written any more, or for as long as that may take."""
     deadline = time.monotonic() + _QUIET_WITHIN_SECONDS
     seen = None
-    connection = await psycopg.AsyncConnection.connect(system.settings.psycopg_url, autocommit=True)
-    async with connection:
+    async with await psycopg.AsyncConnection.connect(settings.psycopg_url, autocommit=True) as connection:
         while time.monotonic() < deadline:
             rows = await connection.execute("SELECT count(next_timer_at), sum(version) FROM tickets")
             found = await rows.fetchone()
             if found and found[0] == 0 and found == seen:
                 return
             seen = found
-            await asyncio.sleep(2)
+            await asyncio.sleep(1)
 
 
 def journal_file(folder: Path) -> Path:

@@ -1,6 +1,7 @@
 """A run's report as a table for people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 from tests.chaos.checker import Report, Wrong
 from tests.chaos.retelling import Fate
@@ -42,18 +43,23 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
         yield f"{part} ended by itself", f"{times:,}"
     yield "Timers", ""
     yield "due", f"{len(report.fates):,}"
-    yield "  while something was down", f"{report.due_while_away:,}"
+    yield "  while something was down", f"{len(report.due_while_away()):,}"
     yield "fired", f"{len(report.timers(Fate.FIRED)):,}"
     yield "overtaken by somebody's act", f"{len(report.timers(Fate.OVERTAKEN)):,}"
     yield "unfired", f"{report.count(Wrong.UNFIRED):,}"
     yield "fired twice", f"{report.count(Wrong.FIRED_TWICE):,}"
-    late = sorted(fate.late.total_seconds() for fate in report.timers(Fate.FIRED))
-    if late:
-        yield "lateness, p50", f"{late[len(late) // 2]:.2f} s"
-        yield "lateness, max", f"{late[-1]:.2f} s"
+    yield from _spread("lateness", [fate.late for fate in report.timers(Fate.FIRED)])
+    yield from _spread("  once all was up", report.late_once_up())
     yield "The rest", ""
     yield "tickets compared", f"{report.tickets:,}"
     yield "events retold", f"{report.events:,}"
     for wrong in Wrong:
         if wrong not in (Wrong.LOST, Wrong.DOUBLED, Wrong.UNFIRED, Wrong.FIRED_TWICE):
             yield wrong.value, f"{report.count(wrong):,}"
+
+
+def _spread(name: str, values: Sequence[timedelta]) -> Iterator[tuple[str, str]]:
+    late = sorted(value.total_seconds() for value in values)
+    if late:
+        yield f"{name}, p50", f"{late[len(late) // 2]:.2f} s"
+        yield f"{name}, max", f"{late[-1]:.2f} s"

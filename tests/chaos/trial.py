@@ -1,6 +1,5 @@
 """A whole trial: a system of its own, a run on it, and the verdict; what a reader needs to understand it stays."""
 
-import asyncio
 import json
 import os
 import shutil
@@ -9,36 +8,42 @@ from collections.abc import Callable
 from pathlib import Path
 
 from embedded.postgres_files import REFUGE
+from settings import Settings
 from tests.chaos.checker import Report, check
 from tests.chaos.client import open_http
 from tests.chaos.journal import History, open_journal, read_journal
 from tests.chaos.reading import Reading, Tables, looking, read_api, read_tables, read_workflows
 from tests.chaos.run import Plan, journal_file, run
-from tests.chaos.system import System, running
+from tests.chaos.system import running
 from tests.support import drain
 from workflows.connection import connect
 
 
-def attempt(plan: Plan, folder: Path, *, refuge: Path = REFUGE, say: Callable[[str], None] = lambda _: None) -> Report:
-    """Run the plan in ``folder``, which keeps journal, logs and what was read of the tables; the databases are deleted."""
+async def attempt(
+    plan: Plan, folder: Path, *, refuge: Path = REFUGE, say: Callable[[str], None] = lambda _: None
+) -> Report:
+    """Run the plan in ``folder``, which keeps journal, logs and what was read of the tables, but not the databases.
+
+    Call it from the main thread: the system's processes end with the thread that starts them.
+    """
     with running(folder, refuge=refuge) as system:
         say(f"Up. Journal and logs: {folder}")
         with open_journal(journal_file(folder)) as journal:
-            asyncio.run(run(plan, system, journal, say=say))
+            await run(plan, system, journal, say=say)
+        say("All is quiet. Reading everything back.")
         history = read_journal(journal_file(folder))
-        say("Quiet. Reading everything back.")
-        reading = asyncio.run(read(system, history))
-        _keep(reading.tables, folder / "tables")
+        reading = await read(system.settings, system.url, history)
     system.forget()
+    _keep(reading.tables, folder / "tables")
     return check(history, reading)
 
 
-async def read(system: System, history: History) -> Reading:
+async def read(settings: Settings, url: str, history: History) -> Reading:
     """All there is: tables, workflows, and the API's answers."""
-    async with looking(system.settings) as session:
+    async with looking(settings) as session:
         tables = await read_tables(session)
-    temporal = await connect(system.settings)
-    async with open_http(system.url) as http:
+    temporal = await connect(settings)
+    async with open_http(url) as http:
         reading = Reading(tables, await read_workflows(temporal, history, tables), await read_api(http, history))
     await drain()
     return reading
