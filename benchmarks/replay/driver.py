@@ -1,6 +1,7 @@
 """Sends the stream and has the agents act: each conversation in its order, all of them by the stream's clock."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -31,9 +32,15 @@ class Driver:
     advanced: Callable[[Step, float], None] = lambda _step, _late: None
     _slots: asyncio.Semaphore = field(init=False)
     _clock: StreamClock = field(init=False)
+    _acknowledged_at: float = field(init=False, default=0)
+    _left: list[str] = field(init=False, default_factory=list)
 
     async def run(self) -> bool:
-        """Whether everything is acknowledged. A stop lets the requests finish that have begun; a failure does not."""
+        """Whether everything is acknowledged. A stop lets the requests finish that have begun; a failure does not.
+
+        A conversation that gets no final answer while others do is left for the next run, which ``ApiAway`` says
+        once all others are done.
+        """
         pending = [step.at for steps in self.plans.values() for step in steps if step.key not in self.journal.done]
         if not pending:
             return True
@@ -45,6 +52,11 @@ class Driver:
                     group.create_task(self._converse(steps))
         except* (ApiAway, StepFailed) as problems:
             raise problems.exceptions[0] from None
+        if self._left and not self.stop.is_set():
+            raise ApiAway(
+                f"All is sent but {len(self._left)} conversations, for which there was no final answer. Run the same "
+                f"command to go on with them. The first: {self._left[0]}"
+            )
         return not self.stop.is_set()
 
     async def _converse(self, steps: Sequence[Step]) -> None:
@@ -58,7 +70,14 @@ class Driver:
             async with self._slots:
                 if self.stop.is_set():
                     return
-                await self._do(step, desk)
+                began = time.monotonic()
+                try:
+                    await self._do(step, desk)
+                except ApiAway as away:
+                    if self._acknowledged_at < began:  # it has answered nobody meanwhile
+                        raise
+                    self._left.append(f"step {step.key}. {away}")
+                    return
 
     async def _do(self, step: Step, desk: Desk) -> None:
         late = -self._clock.ahead(step.at)
@@ -77,6 +96,7 @@ class Driver:
                 requests=desk.take_requests(),
             )
         )
+        self._acknowledged_at = time.monotonic()
         self.advanced(step, late)
 
     async def _until_due(self, step: Step) -> None:
