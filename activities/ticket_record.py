@@ -15,6 +15,7 @@ from db.engine import Sessions
 from db.models import Message, TicketEventRow, TicketRow
 from db.notices import insert_notifications
 from db.terms import find_terms
+from db.ticket_histories import lay_foundation, told_otherwise
 from db.ticket_writes import restore_events, restore_row, write_batch
 from domain.commands import Remembered
 from domain.events import CustomerMessage
@@ -22,6 +23,9 @@ from domain.ids import message_id
 from domain.terms import adopt, wanted
 from domain.ticket import Ticket
 from domain.wording import SYSTEM_AUTHOR, wording
+
+ANOTHER_HISTORY = "another_history"
+"""Type of the failure of a record by a workflow that was restored from an older backup than the read model."""
 
 LAG = "baton_read_model_lag"
 """Metric: how far the read model is behind."""
@@ -47,6 +51,8 @@ class TicketRecord:
             terms = await find_terms(session, batch.ticket, need) if need else None
             ticket = adopt(batch.ticket, terms) if terms else batch.ticket
             fresh = await write_batch(session, ticket, batch.events, batch.answers, batch.description or "")
+            if len(fresh) < len(batch.events):
+                await _require_one_history(session, batch)
             await _tell(session, ticket, batch, fresh)
         _measure(batch)
         return Recorded(terms=terms)
@@ -54,11 +60,14 @@ class TicketRecord:
     async def restore(self, ticket: Ticket, batches: Iterable[TicketBatch]) -> None:
         """Write a ticket anew: the row as ``ticket``, and whatever of ``batches`` is missing. Not an activity.
 
-        Only for repairs: the row is overwritten, whatever it holds. One transaction; safe to repeat.
+        Only for repairs: the row is overwritten, whatever it holds, unless its events tell another history. One
+        transaction; safe to repeat.
         """
         async with self._sessions.begin() as session:
+            await lay_foundation(session, ticket)
             description = ""
             for batch in batches:
+                await _require_one_history(session, batch)
                 fresh = await restore_events(session, batch.ticket, batch.events, batch.answers)
                 await _tell(session, batch.ticket, batch, fresh)
                 description = description or batch.description or ""
@@ -87,6 +96,16 @@ class TicketRecord:
                 row.request_id: Remembered(version=row.version, fingerprint=row.fingerprint or "")
                 for row in reversed(requests)
             },
+        )
+
+
+async def _require_one_history(session: AsyncSession, batch: TicketBatch) -> None:
+    """Refuse to mix two histories of a ticket; what is on record stays, and the ticket is found to be stuck."""
+    versions = await told_otherwise(session, batch.ticket.id, batch.events)
+    if versions:
+        raise ApplicationError(
+            f"Other events are on record of the versions {versions}: this workflow is older than its record.",
+            type=ANOTHER_HISTORY,
         )
 
 

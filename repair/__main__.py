@@ -10,23 +10,33 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from rich.console import Console
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import Client
 
 from activities.ticket_record import TicketRecord
 from db.engine import make_engine, make_sessions
 from db.models import TicketRow
 from domain.ticket import Status, Ticket
 from repair.comparison import Compared, Comparison, Finding
-from repair.rebuilding import Rebuilding
+from repair.rebuilding import CannotRebuild, Rebuilding
 from repair.revival import Revival
-from settings import Settings
+from settings import Settings, read_settings
 from workflows.connection import connect
 
 _HELP = """Reads BATON_DATABASE_URL, BATON_TEMPORAL_ADDRESS and the other settings of the worker.
 
 compare   holds every read model against its workflow; exit code 1 when something has to be done
-rebuild   writes a ticket's row and events anew from its workflow (--all: of every ticket that differs)
+rebuild   writes a ticket's row and events anew from its workflow (--all: of every ticket that is behind, different,
+          without a row or with gaps)
 restart   starts a ticket's missing workflow from its read model (--all: every missing one)
+
+Each asks workflows through a worker, so one has to run. After a restore see docs/operations.md: the API stays closed.
 """
+
+REBUILT = {Finding.BEHIND, Finding.DIFFERENT, Finding.NO_ROW, Finding.GAPS}
+"""What rebuilding mends. Not a row that is ahead: that would take back what was acknowledged."""
 
 
 @dataclass(frozen=True)
@@ -52,38 +62,47 @@ async def compare(tools: Tools, options: argparse.Namespace) -> int:
 
 
 async def rebuild(tools: Tools, options: argparse.Namespace) -> int:
-    """Rebuild the named tickets, or all that differ."""
+    """Rebuild the named tickets, or all that need it; exit code 1 when some could not be."""
     wanted = list(options.tickets)
     if options.all:
-        faults = (Finding.BEHIND, Finding.DIFFERENT, Finding.NO_ROW)
         wanted += [
-            each.ticket_id async for each in tools.comparison.all(options.organization) if each.finding in faults
+            each.ticket_id async for each in tools.comparison.all(options.organization) if each.finding in REBUILT
         ]
+    failed = 0
     for ticket_id in wanted:
-        done = await tools.rebuilding.rebuild(ticket_id)
+        try:
+            done = await tools.rebuilding.rebuild(ticket_id)
+        except CannotRebuild as problem:
+            tools.console.print(f"{ticket_id}: {problem}")
+            failed += 1
+            continue
         since = f", from version {done.first_version}" if (done.first_version or 1) > 1 else ""
         tools.console.print(f"{done.ticket.label}: version {done.ticket.version}, {done.events} events{since}")
-    tools.console.print(f"{len(wanted)} rebuilt")
-    return 0
+    tools.console.print(f"{len(wanted) - failed} rebuilt" + (f", {failed} could not be" if failed else ""))
+    return 1 if failed else 0
 
 
 async def restart(tools: Tools, options: argparse.Namespace) -> int:
-    """Start the named tickets' workflows, or all missing ones; stuck ones only where that is asked for."""
-    wanted = [await _recorded(tools, ticket_id) for ticket_id in options.tickets]
+    """Start the named tickets' workflows, or all missing ones; others only where that is asked for."""
+    ended = {Finding.STUCK} if options.terminate_stuck else set()
+    ended |= {Finding.AHEAD} if options.terminate_older else set()
+    wanted = list(options.tickets)
     if options.all:
-        found = [each async for each in tools.comparison.all(options.organization)]
-        missing = [each.ticket_id for each in found if each.finding is Finding.NO_WORKFLOW]
-        wanted += [await _recorded(tools, ticket_id) for ticket_id in missing]
+        concerned = {Finding.NO_WORKFLOW, *ended}
+        wanted += [
+            each.ticket_id async for each in tools.comparison.all(options.organization) if each.finding in concerned
+        ]
     started = 0
-    for ticket in wanted:
+    for ticket_id in wanted:
+        ticket = await _recorded(tools, ticket_id)
         compared = await tools.comparison.one(ticket)
+        if compared.finding in ended:
+            await tools.revival.terminate(ticket.id, f"Ended by an operator: {compared.detail}")
+        elif compared.finding is not Finding.NO_WORKFLOW and ticket.status is not Status.CLOSED:
+            tools.console.print(f"{ticket.label}: {compared.finding}, left alone. {compared.detail}")
+            continue
         if ticket.status is Status.CLOSED:
             tools.console.print(f"{ticket.label}: closed; reopen it through the API instead")
-            continue
-        if compared.finding is Finding.STUCK and options.terminate_stuck:
-            await tools.revival.terminate(ticket.id, f"Restarted by an operator: {compared.detail}")
-        elif compared.finding is not Finding.NO_WORKFLOW:
-            tools.console.print(f"{ticket.label}: {compared.finding}, left alone. {compared.detail}")
             continue
         await tools.revival.start(ticket)
         started += 1
@@ -123,10 +142,25 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
                 action="store_true",
                 help="end runs that make no progress; what they decided and did not record is lost",
             )
+            part.add_argument(
+                "--terminate-older",
+                action="store_true",
+                help="end runs that Temporal has from an older backup than the rows",
+            )
     options = parser.parse_args(arguments)
     if options.command is not compare and not options.all and not options.tickets:
         parser.error("name tickets, or --all")
     return options
+
+
+async def _require_worker(temporal: Client, settings: Settings) -> None:
+    """Say in one line what would otherwise be a time-out for each ticket."""
+    queue = TaskQueue(name=settings.temporal_task_queue)
+    request = DescribeTaskQueueRequest(
+        namespace=temporal.namespace, task_queue=queue, task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
+    )
+    if not (await temporal.workflow_service.describe_task_queue(request)).pollers:
+        raise SystemExit(f"No worker asks for tasks of {queue.name!r}, so no workflow can be asked. Start one.")
 
 
 async def run(settings: Settings, arguments: list[str] | None, console: Console) -> int:
@@ -137,6 +171,7 @@ async def run(settings: Settings, arguments: list[str] | None, console: Console)
     sessions = make_sessions(engine)
     try:
         temporal = await connect(settings)
+        await _require_worker(temporal, settings)
         tools = Tools(
             Comparison(sessions, temporal),
             Rebuilding(temporal, TicketRecord(sessions)),
@@ -149,7 +184,7 @@ async def run(settings: Settings, arguments: list[str] | None, console: Console)
 
 
 def main() -> None:
-    code = asyncio.run(run(Settings(), None, Console(markup=False, highlight=False, soft_wrap=True)))
+    code = asyncio.run(run(read_settings(), None, Console(markup=False, highlight=False, soft_wrap=True)))
     sys.stdout.flush()
     # A normal exit can crash in Temporal's client library (https://github.com/temporalio/sdk-python/issues/300).
     os._exit(code)

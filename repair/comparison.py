@@ -1,27 +1,34 @@
 """Holds every read model against its workflow."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import select
-from temporalio.client import Client, RPCError, WorkflowExecutionDescription, WorkflowExecutionStatus
+from temporalio.client import (
+    Client,
+    RPCError,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowQueryRejectedError,
+)
 from temporalio.service import RPCStatusCode
 
 from db.engine import Sessions
 from db.models import TicketRow
+from db.ticket_histories import count_events
 from domain.ids import workflow_id
 from domain.ticket import Status, Ticket
+from repair.progress import stuck
 from workflows.ticket import TicketWorkflow
 
 PAGE = 500
 AT_ONCE = 16
 """Workflows asked at the same time."""
-
-STUCK_ATTEMPTS = 5
-"""A workflow task or an activity that failed so often in a row needs somebody to look."""
 
 
 class Finding(StrEnum):
@@ -29,7 +36,9 @@ class Finding(StrEnum):
 
     EQUAL = "equal"
     BEHIND = "behind"
+    AHEAD = "ahead"
     DIFFERENT = "different"
+    GAPS = "gaps"
     NO_ROW = "no_row"
     NO_WORKFLOW = "no_workflow"
     STUCK = "stuck"
@@ -39,6 +48,9 @@ class Finding(StrEnum):
     def is_fault(self) -> bool:
         """Whether something has to be done; what is ``behind`` catches up by itself, if the database is not away."""
         return self not in (Finding.EQUAL, Finding.HISTORY_GONE)
+
+
+Verdict = tuple[Finding, str]
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Reads both stores and changes neither."""
+    """Reads both stores and changes neither. Workflows answer through a worker: one has to run."""
 
     sessions: Sessions
     temporal: Client
@@ -63,42 +75,86 @@ class Comparison:
         seen: set[str] = set()
         async for page in self._pages(organization_id):
             seen.update(workflow_id(ticket.id) for ticket in page)
-            limit = asyncio.Semaphore(AT_ONCE)
-
-            async def compare(ticket: Ticket, limit: asyncio.Semaphore = limit) -> Compared:
-                async with limit:
-                    return await self.one(ticket)
-
-            for compared in await asyncio.gather(*(compare(ticket) for ticket in page)):
+            for compared in await self._compare(page):
                 yield compared
-        query = "WorkflowType = 'Ticket' AND ExecutionStatus = 'Running'"
+        # Runs that ended for another reason than the ticket's closing left nothing that could be rebuilt.
+        query = "WorkflowType = 'Ticket' AND ExecutionStatus IN ('Running', 'Completed')"
         if organization_id:
             query += f" AND TicketOrganization = '{organization_id}'"
         async for execution in self.temporal.list_workflows(query):
             if execution.id not in seen and await self._has_no_row(execution.id):
-                yield Compared(_ticket_id(execution.id), None, Finding.NO_ROW, "the workflow runs, the row is missing")
+                seen.add(execution.id)  # a ticket that was reopened has several runs
+                detail = f"the row is missing, the workflow is {_name(execution.status)}"
+                yield Compared(_ticket_id(execution.id), None, Finding.NO_ROW, detail)
 
     async def one(self, ticket: Ticket) -> Compared:
         """The finding for a ticket as its row shows it."""
-        finding, detail = await self._judge(ticket)
-        return Compared(ticket.id, ticket.number, finding, detail)
+        return (await self._compare([ticket]))[0]
 
-    async def _judge(self, ticket: Ticket) -> tuple[Finding, str]:
-        handle = self.temporal.get_workflow_handle_for(TicketWorkflow.run, workflow_id(ticket.id))
-        closed = ticket.status is Status.CLOSED
+    async def _compare(self, page: Sequence[Ticket]) -> list[Compared]:
+        limit = asyncio.Semaphore(AT_ONCE)
+        async with self.sessions() as session:
+            events = await count_events(session, [ticket.id for ticket in page])
+
+        async def compare(ticket: Ticket) -> Compared:
+            async with limit:
+                finding, detail = await self._judge(ticket)
+            missing = ticket.version - events.get(ticket.id, 0)
+            if finding is Finding.EQUAL and missing > 0:
+                finding, detail = Finding.GAPS, f"{missing} of {ticket.version} events are missing"
+            return Compared(ticket.id, ticket.number, finding, detail)
+
+        return await asyncio.gather(*(compare(ticket) for ticket in page))
+
+    async def _judge(self, row: Ticket) -> Verdict:
+        handle = self.temporal.get_workflow_handle_for(TicketWorkflow.run, workflow_id(row.id))
         try:
             description = await handle.describe()
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
-            if closed:
+            if row.status is Status.CLOSED:
                 return Finding.HISTORY_GONE, "closed, and Temporal keeps its history no longer"
-            return Finding.NO_WORKFLOW, f"{ticket.status}, and Temporal knows no such workflow"
-        if why := stuck(description):
-            return Finding.STUCK, why
-        if not closed and description.status is not WorkflowExecutionStatus.RUNNING:
-            return Finding.NO_WORKFLOW, f"{ticket.status}, and its last run is {_name(description)}"
-        return _held_against(ticket, (await handle.query(TicketWorkflow.live)).ticket)
+            return Finding.NO_WORKFLOW, f"{row.status}, and Temporal knows no such workflow"
+        if description.status is WorkflowExecutionStatus.RUNNING:
+            return await self._judge_running(row, handle, description)
+        return await self._judge_ended(row, handle, description)
+
+    async def _judge_running(
+        self, row: Ticket, handle: WorkflowHandle[TicketWorkflow, Ticket], description: WorkflowExecutionDescription
+    ) -> Verdict:
+        hindrance = await stuck(description, self.temporal.data_converter)
+        if hindrance and hindrance.of_another_history:
+            return Finding.AHEAD, f"the row has version {row.version}, the workflow is of an older backup"
+        if hindrance:
+            return Finding.STUCK, hindrance.words
+        try:
+            live = (await handle.query(TicketWorkflow.live)).ticket
+        except (WorkflowQueryFailedError, WorkflowQueryRejectedError) as error:
+            return Finding.STUCK, f"it cannot be asked: {error}"
+        except RPCError as error:
+            if error.status is not RPCStatusCode.FAILED_PRECONDITION:  # its workflow task failed just now
+                raise
+            return Finding.STUCK, f"it cannot be asked: {error.message}"
+        return _held_against(row, live)
+
+    async def _judge_ended(
+        self, row: Ticket, handle: WorkflowHandle[TicketWorkflow, Ticket], description: WorkflowExecutionDescription
+    ) -> Verdict:
+        """A run that ended otherwise than by closing may have decided what was never recorded."""
+        closed = row.status is Status.CLOSED
+        ended = f"its last run is {_name(description.status)}"
+        try:
+            live = (await handle.query(TicketWorkflow.live)).ticket
+        except (WorkflowQueryFailedError, WorkflowQueryRejectedError, RPCError):
+            live = None  # it never got so far
+        if live is not None and live.version > row.version:
+            return Finding.BEHIND, f"the row has version {row.version}, the workflow {live.version}; {ended}"
+        if not closed:
+            return Finding.NO_WORKFLOW, f"{row.status}, and {ended}"
+        if live is None or live.version < row.version:
+            return Finding.HISTORY_GONE, "closed, and what Temporal keeps of it is older"
+        return _held_against(row, live)
 
     async def _pages(self, organization_id: UUID | None) -> AsyncIterator[list[Ticket]]:
         last: UUID | None = None
@@ -120,30 +176,21 @@ class Comparison:
             return await session.get(TicketRow, _ticket_id(of_workflow)) is None
 
 
-def _held_against(row: Ticket, live: Ticket | None) -> tuple[Finding, str]:
+def _held_against(row: Ticket, live: Ticket | None) -> Verdict:
     if live is None or live == row:
         return Finding.EQUAL, ""
+    versions = f"the row has version {row.version}, the workflow {live.version}"
+    if live.version < row.version:
+        return Finding.AHEAD, versions
     if live.version > row.version:
-        return Finding.BEHIND, f"the row has version {row.version}, the workflow {live.version}"
+        return Finding.BEHIND, versions
+    if live.updated_at != row.updated_at:
+        return Finding.AHEAD, f"{versions}, which is another one: the workflow is of an older backup"
     return Finding.DIFFERENT, f"they differ in {', '.join(_differences(row, live))}"
 
 
-def stuck(description: WorkflowExecutionDescription) -> str | None:
-    """Why a run makes no progress; ``None`` when it does."""
-    raw = description.raw_description
-    if raw.HasField("pending_workflow_task") and raw.pending_workflow_task.attempt >= STUCK_ATTEMPTS:
-        return f"its workflow task failed {raw.pending_workflow_task.attempt} times; the worker's log says why"
-    for activity in raw.pending_activities:
-        if activity.attempt >= STUCK_ATTEMPTS:
-            name = activity.activity_type.name
-            return (
-                f"{name} failed {activity.attempt - 1} times: {activity.last_failure.message or 'see the Temporal UI'}"
-            )
-    return None
-
-
-def _name(description: WorkflowExecutionDescription) -> str:
-    return description.status.name.lower() if description.status else "unknown"
+def _name(status: WorkflowExecutionStatus | None) -> str:
+    return status.name.lower() if status else "unknown"
 
 
 def _differences(row: Ticket, live: Ticket) -> list[str]:

@@ -53,6 +53,10 @@ async def damage(office: Office, life: Life, how: str) -> None:
         if how == "lost":
             await session.execute(delete(TicketRow).where(mine))
             await session.execute(delete(TicketEventRow).where(TicketEventRow.ticket_id == life.id))
+        elif how == "gap":
+            await session.execute(
+                delete(TicketEventRow).where(TicketEventRow.ticket_id == life.id, TicketEventRow.version == 3)
+            )
         elif how == "old":
             state = (await session.get_one(TicketRow, life.id)).state | {"version": 2, "status": "open"}
             await session.execute(update(TicketRow).where(mine).values(version=2, status="open", state=state))
@@ -78,7 +82,8 @@ async def test_what_agrees_is_left_alone(office: Office) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "found"), [("lost", Finding.NO_ROW), ("old", Finding.BEHIND), ("other", Finding.DIFFERENT)]
+    ("how", "found"),
+    [("lost", Finding.NO_ROW), ("old", Finding.BEHIND), ("other", Finding.DIFFERENT), ("gap", Finding.GAPS)],
 )
 async def test_damaged_read_model_is_found_and_rebuilt_without_telling_anybody_twice(
     office: Office, how: str, found: Finding
@@ -120,15 +125,19 @@ async def test_stuck_ticket_is_named_with_what_it_is_stuck_on(office: Office) ->
     await office.open()
     life = await office.ticket()
     async with office.sessions.begin() as session:
-        await session.execute(text("ALTER TABLE ticket_events RENAME TO ticket_events_away"))
+        await session.execute(
+            text("ALTER TABLE tickets ADD CONSTRAINT unresolved CHECK (status <> 'resolved') NOT VALID")
+        )
     try:
         await life.move(Status.RESOLVED)
         await eventually(lambda: _is(office, life.id, Finding.STUCK), timeout=20)
         printed = (await repair(office, "compare")).printed
         assert "record_ticket failed" in printed
+        assert "unresolved" in printed  # what refuses it
+        assert "Refund for order 1001" not in printed  # and not the row
     finally:
         async with office.sessions.begin() as session:
-            await session.execute(text("ALTER TABLE ticket_events_away RENAME TO ticket_events"))
+            await session.execute(text("ALTER TABLE tickets DROP CONSTRAINT unresolved"))
     await eventually(lambda: _is(office, life.id, Finding.EQUAL), timeout=20)
 
 
