@@ -144,7 +144,7 @@ class DatabaseSettings(BaseSettings):
 class Settings(DatabaseSettings):
     """All settings, frozen after construction.
 
-    Lengths of time are ISO 8601 durations (``PT2S``) or seconds. Nothing in the code reads the environment by itself:
+    Lengths of time are ISO 8601 durations (``PT2S``). Nothing in the code reads the environment by itself:
     a process builds one ``Settings`` and passes it on.
     """
 

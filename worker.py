@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import structlog
+import uvloop
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
@@ -100,7 +101,7 @@ def main() -> None:
     settings = read_settings()
     configure_logging(settings)
     try:
-        asyncio.run(serve(settings))
+        uvloop.run(serve(settings))
     except SearchAttributesError as error:
         raise SystemExit(str(error)) from None
 

@@ -71,7 +71,8 @@ def create_app(settings: Settings, tracing: Tracing | None = None, metrics: ApiM
         redoc_url=None,
         telemetry=api_telemetry(tracing, metrics),
     )
-    app.add_middleware(problems.LastResort)
+    longest = settings.command_timeout + settings.database_timeout + settings.read_model_wait
+    app.add_middleware(problems.LastResort, seconds=longest.total_seconds())
     app.add_middleware(BodyLimit, largest=LARGEST_BODY)
     app.add_middleware(RequestLog)
     _measure(metrics, settings)

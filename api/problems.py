@@ -1,5 +1,6 @@
 """Problem details (RFC 9457): every error the API answers with, each with a stable code."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -222,25 +223,58 @@ def _is_own_fault(error: DBAPIError) -> bool:
 
 
 class LastResort:
-    """Answers what no handler knows with 500 and an incident's id, and logs it once."""
+    """Answers what no handler knows with 500 and an incident's id, and logs it once.
 
-    def __init__(self, app: ASGIApp) -> None:
+    A request that takes longer than ``seconds`` is given up and answered too: every wait of ours is bounded, but a
+    database that is frozen, rather than away, keeps a connection open and says nothing.
+    """
+
+    def __init__(self, app: ASGIApp, seconds: float) -> None:
         self._app = app
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = given_up = False
 
         async def watched(message: Message) -> None:
             nonlocal started
-            started = True
-            await send(message)
+            if not given_up:
+                started = True
+                await send(message)
 
+        work = asyncio.ensure_future(self._app(scope, receive, watched))
         try:
-            await self._app(scope, receive, watched)
+            finished, _ = await asyncio.wait([work], timeout=self._seconds)
+        except asyncio.CancelledError:
+            work.cancel()
+            raise
+        if not finished and not started:
+            given_up = True
+            # It is not waited for: to give a frozen connection up takes the driver longer than the client should wait.
+            work.cancel()
+            work.add_done_callback(_forget)
+            await _took_too_long()(scope, receive, send)
+            return
+        try:
+            await work
         except Exception as error:
-            if scope["type"] != "http" or started:
+            if started:
                 raise
             await _unexpected(scope, error)(scope, receive, send)
+
+
+def _forget(work: asyncio.Future[None]) -> None:
+    """Take note of how it ended, so that nobody is told that nobody did."""
+    if not work.cancelled():
+        work.exception()
+
+
+def _took_too_long() -> Response:
+    detail = "The request took too long and was given up. Send it again with the same Idempotency-Key."
+    return problem_response("outcome_unknown", detail)
 
 
 def _unexpected(scope: Scope, error: Exception) -> Response:

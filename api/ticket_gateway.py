@@ -39,6 +39,7 @@ from settings import Settings
 from workflows.attributes import attributes_of
 from workflows.details import summary
 from workflows.messages import Created, LiveTicket, Outcome, StartTicket, Submitted
+from workflows.search_attributes import TICKET_ORGANIZATION
 from workflows.ticket import TicketWorkflow
 
 _UPDATES: dict[type, Any] = {
@@ -136,6 +137,12 @@ class TicketGateway:
     async def tell(self, ticket: Ticket, fact: Fact, *, start: bool = False) -> None:
         """Tell the workflow a fact; with ``start`` a closed ticket's next run begins with it."""
         await self._signal(ticket, _SIGNALS[type(fact)], fact, start=start)
+
+    async def owner_of(self, ticket_id: UUID) -> UUID:
+        """The organization of a ticket that has a workflow; it needs no worker to know."""
+        async with self._answers():
+            description = await self._handle(ticket_id).describe(rpc_timeout=self._timeout)
+        return UUID(description.typed_search_attributes[TICKET_ORGANIZATION])
 
     async def live(self, ticket_id: UUID) -> LiveTicket:
         """What the workflow holds at this moment, also after it has ended, while its history is kept."""

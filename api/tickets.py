@@ -179,10 +179,12 @@ class Tickets:
     async def _unrecorded(self, wanted_id: UUID) -> RecordedTicket:
         """A ticket that was acknowledged while the read model lagged, as its workflow holds it; else ``not_found``."""
         try:
+            if await self.gateway.owner_of(wanted_id) != self.caller.organization_id:
+                raise not_found("ticket")
             live = await self.gateway.live(wanted_id)
         except RunEnded:
             raise not_found("ticket") from None
-        if live.ticket is None or live.ticket.organization_id != self.caller.organization_id:
+        if live.ticket is None:
             raise not_found("ticket")
         async with self.services.reads() as session:
             requester = await find_requester(session, live.ticket.requester_id)

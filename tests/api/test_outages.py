@@ -31,6 +31,9 @@ PATIENCE = timedelta(seconds=2)
 SLACK = timedelta(seconds=2)
 """How much longer an answer may take; half a second of it is the API's own, the rest is for a busy machine."""
 
+FROZEN = timedelta(seconds=8)
+"""For a request to a frozen database: what all of its waits may take together, and the driver's own to give it up."""
+
 inside = [operation for operation in OPERATIONS if operation.path.startswith(PREFIX)]
 WRITES: tuple[tuple[str, str, Json], ...] = (
     ("POST", "/tickets", {"title": "Written in an outage"}),
@@ -167,6 +170,25 @@ async def test_every_route_says_that_postgres_is_away(site: Site) -> None:
         assert (ready.status_code, ready.json()["status"]) == (503, "not ready")
         assert ready.json()["parts"] == {"database": "away", "temporal": "ok", "read_model": "away"}
     await site.is_well()
+
+
+async def test_frozen_postgres_is_given_up_and_what_was_sent_takes_effect_once(site: Site) -> None:
+    tenant = await new_tenant(site.http)
+    ticket = await tenant.ticket()
+    path = f"/tickets/{ticket['id']}"
+
+    async def answered(method: str, path: str, document: Json | None = None) -> httpx.Response:
+        async with asyncio.timeout(FROZEN.total_seconds()):
+            return await tenant.call(method, path, document, key=f"{method}-frozen")
+
+    edit = {"title": "Edited in the cold"}
+    with away(site.postgres, "frozen"):
+        for answer in await asyncio.gather(answered("GET", "/tickets"), answered("GET", path)):
+            assert_away(answer, "database_unavailable", "outcome_unknown")
+        assert_away(await answered("PATCH", path, edit), "database_unavailable", "outcome_unknown")
+    await site.is_well()
+    assert (await answered("PATCH", path, edit)).is_success
+    assert [event["kind"] for event in await tenant.events(ticket)] == ["created", "edited"]
 
 
 @pytest.mark.parametrize("how", ["stopped", "frozen"])
