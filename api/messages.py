@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from api.idempotency import RequestId, claim
@@ -12,9 +12,10 @@ from api.problems import Problem
 from api.schemas.conversation import Author, CreateMessage, CreateNote
 from api.ticket_gateway import Fact
 from api.tickets import Answer, Tickets, customer
-from db.models import Message, Note
+from db.models import Message, Note, TicketEventRow
 from db.tickets import RecordedTicket, find_ticket
 from domain.commands import AgentReplied, CustomerReplied, NoteAdded
+from domain.errors import TicketClosed
 from domain.ids import follow_up_id, message_id
 from domain.lifecycle import closed
 from domain.ticket import Status, Ticket
@@ -46,24 +47,27 @@ class Messages:
         customer's message to a ticket closed too long ago goes to the follow-up ticket.
         """
         recorded = await self.tickets.find(ticket_id)
-        if document.author is Author.AGENT and recorded.ticket.status is Status.CLOSED:
-            raise closed(recorded.ticket)
-        if document.author is Author.CUSTOMER and not document.automatic:
-            recorded = await self._takes_messages(recorded)
+        known_as = message_id(recorded.ticket.conversation_id, document.external_id or request.key)
+        # What an earlier try has stored is finished, or answered again, wherever its ticket has gone since.
+        if recorded.ticket.status is Status.CLOSED and not await self._is_stored(Message, known_as):
+            if document.author is Author.AGENT:
+                raise closed(recorded.ticket)
+            if not document.automatic:
+                recorded = await self._takes_messages(recorded)
         message, fresh = await self._store(recorded, document, request)
         if message.ticket_id != recorded.ticket.id:  # stored by an earlier try, when another ticket took it
             recorded = await self.tickets.find(message.ticket_id)
         if document.automatic and recorded.ticket.status is Status.CLOSED:
             return Told(message, Answer(recorded), fresh)
-        return Told(message, await self._tell(recorded, _fact(message, recorded, self.tickets)), fresh)
+        return Told(message, await self._tell(recorded, message, _fact(message, recorded, self.tickets)), fresh)
 
     async def add_note(self, ticket_id: UUID, document: CreateNote, request: RequestId) -> Told:
         """Keep a note once for the request and tell its ticket."""
         recorded = await self.tickets.find(ticket_id)
-        if recorded.ticket.status is Status.CLOSED:
+        note_id = uuid5(ticket_id, f"note:{request.key}")
+        if recorded.ticket.status is Status.CLOSED and not await self._is_stored(Note, note_id):
             raise closed(recorded.ticket)
         caller, session = self.tickets.caller, self.tickets.session
-        note_id = uuid5(ticket_id, f"note:{request.key}")
         statement = insert(Note).values(
             id=note_id,
             organization_id=caller.organization_id,
@@ -78,7 +82,7 @@ class Messages:
             fresh = await session.scalar(statement.on_conflict_do_nothing().returning(Note.id)) is not None
             note = await session.get_one(Note, note_id)
         fact = NoteAdded(note_id=note.id, at=note.created_at, actor=caller.actor)
-        return Told(note, await self._tell(recorded, fact), fresh)
+        return Told(note, await self._tell(recorded, note, fact), fresh)
 
     async def _store(
         self, recorded: RecordedTicket, document: CreateMessage, request: RequestId
@@ -119,8 +123,15 @@ class Messages:
             raise _key_reused()
         return kept, False
 
-    async def _tell(self, recorded: RecordedTicket, fact: Fact) -> Answer:
-        """Send the fact unless the ticket knows it, and wait until its effect can be read."""
+    async def _is_stored(self, kind: type[Message | Note], known_as: UUID) -> bool:
+        async with self.tickets.services.reads() as session:
+            return await session.get(kind, known_as) is not None
+
+    async def _tell(self, recorded: RecordedTicket, stored: Message | Note, fact: Fact) -> Answer:
+        """Send the fact unless the ticket knows it, and wait until its effect can be read.
+
+        Where the ticket was closed meanwhile and takes it no more, it is refused and kept no longer.
+        """
         ticket = recorded.ticket
         with self.tickets.services.read_model.watch(ticket.id) as watch:
             if await self.tickets.knows(ticket.id, fact.request_id):
@@ -129,8 +140,21 @@ class Messages:
             async def send(to: Ticket, start: bool) -> None:
                 await self.tickets.gateway.tell(to, fact, start=start)
 
-            await self.tickets.deliver(recorded, send, isinstance(fact, CustomerReplied))
+            try:
+                await self.tickets.deliver(recorded, send, isinstance(fact, CustomerReplied))
+            except TicketClosed:
+                if await self._withdrawn(stored, fact):
+                    raise
+                return Answer(await self.tickets.find(ticket.id), replayed=True)
             return await self.tickets.shown(watch, recorded, fact.request_id)
+
+    async def _withdrawn(self, stored: Message | Note, fact: Fact) -> bool:
+        """Delete what its ticket was never told; false where another try has told it."""
+        kind, event = type(stored), TicketEventRow
+        told = select(event.version).where(event.ticket_id == stored.ticket_id, event.request_id == fact.request_id)
+        statement = delete(kind).where(kind.id == stored.id, ~told.exists()).returning(kind.id)
+        async with self.tickets.session.begin():
+            return await self.tickets.session.scalar(statement) is not None
 
     async def _takes_messages(self, recorded: RecordedTicket) -> RecordedTicket:
         """The ticket itself, or the follow-up that goes on from it, made if there is none yet."""
