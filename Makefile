@@ -37,6 +37,10 @@ score: $(DEV) ## Measure how messages are read, on the labelled data beside the 
 bench: $(DEV) ## Measure cost, speed and lists at size, about 25 minutes (ARGS="--quick" for two)
 	$(BIN)/python -m benchmarks.bench $(ARGS)
 
+.PHONY: chaos
+chaos: $(DEV) ## Kill and stop every part while clients work; fails on anything lost or doubled (ARGS="--seed 2")
+	$(BIN)/python -m tests.chaos $(ARGS)
+
 .PHONY: check
 check: $(DEV) ## Check format, lint and types
 	$(BIN)/ruff format --check .

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from domain.events import TicketEvent
+from domain.events import EventKind, TicketEvent
 from domain.ids import follow_up_id, ticket_id
 from domain.ladders import Target
 from domain.ticket import Status, Ticket
@@ -272,6 +272,8 @@ class _Check:
             old = self._rows.get(row["follow_up_of"])
             if old is None or old["organization_id"] != organization or follow_up_id(old["id"]) != ticket:
                 self._found(Wrong.UNASKED, f"ticket {ticket} follows up what it cannot")
+            if not any(event["kind"] == EventKind.CUSTOMER_REPLIED for event in events):
+                self._found(Wrong.UNASKED, f"ticket {ticket} follows up without a message")
             return
         created = self._history.commands.get(events[0]["request_id"]) if events and events[0]["request_id"] else None
         if created is None or ticket_id(organization, created.key) != ticket:
