@@ -47,10 +47,10 @@ async def calm_run(
     temporal_client: Client,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[CalmRun]:
-    """A hundred and fifty commands and their timers; it has been quiet since."""
+    """A hundred and ten commands and their timers; it has been quiet since."""
     settings = settings_for(new_database(), temporal_server.address, history_limit=150)
     file = journal_file(tmp_path_factory.mktemp("calm"))
-    plan = Plan(commands=150, timers=30, seed=7, clients=3, worked_on=(SHORT, SHORT))
+    plan = Plan(commands=110, timers=30, seed=7, clients=3, worked_on=(SHORT, SHORT))
 
     async def not_at_all(_: Progress) -> None:
         """Disturb it."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from tests.chaos.checker import Report, Wrong
+from tests.chaos.report import Report, Wrong
 from tests.chaos.retelling import Fate
 from tests.chaos.system import PARTS
 

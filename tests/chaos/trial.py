@@ -9,10 +9,11 @@ from pathlib import Path
 
 from embedded.postgres_files import REFUGE
 from settings import Settings
-from tests.chaos.checker import Report, check
+from tests.chaos.checker import check
 from tests.chaos.client import open_http
 from tests.chaos.journal import History, open_journal, read_journal
 from tests.chaos.reading import Reading, Tables, looking, read_api, read_tables, read_workflows
+from tests.chaos.report import Report
 from tests.chaos.run import Plan, journal_file, run
 from tests.chaos.system import running
 from tests.support import drain

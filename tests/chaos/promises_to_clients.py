@@ -1,0 +1,99 @@
+"""What clients were told: every acknowledged command has its effect once and in turn, and no refused one has any."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from uuid import UUID
+
+from tests.chaos.evidence import Evidence
+from tests.chaos.journal import Command, Verdict, What
+from tests.chaos.reading import Row
+from tests.chaos.report import Finding, Wrong
+
+
+def broken(evidence: Evidence) -> Iterator[Finding]:
+    """Every promise to a client that was broken."""
+    for command in evidence.history.commands.values():
+        effects, facts = evidence.effects[command.key], evidence.facts.get(command.key, [])
+        what = f"{command.sent.what} {command.key} ({command.verdict})"
+        if len(effects) > 1:
+            places = ", ".join(f"ticket {row['ticket_id']} v{row['version']}" for row in effects)
+            yield Finding(Wrong.DOUBLED, f"{what}: {places}")
+        if len(facts) > 1:
+            yield Finding(Wrong.DOUBLED, f"{what}: stored {len(facts)} times")
+        if command.verdict is Verdict.REFUSED:
+            yield from _traces(command, what, effects, facts)
+        if command.verdict is Verdict.ACKNOWLEDGED:
+            if not effects and not was_so_already(evidence, command):
+                yield Finding(Wrong.LOST, f"{what} on ticket {command.ticket}: no event")
+            if command.sent.what.is_fact and not facts:
+                yield Finding(Wrong.LOST, f"{what} on ticket {command.ticket}: not stored")
+            if effects:
+                yield from _other_answers(command, what, effects[0])
+    yield from _out_of_order(evidence)
+
+
+def was_so_already(evidence: Evidence, command: Command) -> bool:
+    """An assignment to whom it is assigned already is acknowledged and leaves no event.
+
+    Where attempts came before the one that was answered, any of them may have found it so.
+    """
+    answered, body = command.answered, command.sent.body
+    if command.sent.what is not What.ASSIGN or answered is None or answered.version is None or not command.ticket:
+        return False
+    events = evidence.events.get(UUID(command.ticket), [])
+    before = [event["version"] for event in events if event["at"] <= command.sent.at]
+    first = before[-1] if before and command.unknown else answered.version
+    return any(
+        all(held.get(name) == body[name] for name in ("team_id", "assignee_id") if name in body)
+        for held in (_held(events, version) for version in range(first, answered.version + 1))
+    )
+
+
+def _traces(command: Command, what: str, effects: Sequence[Row], facts: Sequence[Row]) -> Iterator[Finding]:
+    assert command.answered
+    if effects or facts:
+        place = f"ticket {effects[0]['ticket_id']} v{effects[0]['version']}" if effects else "stored, but not told"
+        unknown = f" after {len(command.unknown)} unknown attempts" if command.unknown else ""
+        yield Finding(Wrong.TRACE, f"{what}, {command.answered.code}{unknown}: {place}")
+
+
+def _other_answers(command: Command, what: str, effect: Row) -> Iterator[Finding]:
+    """An answer, the first or a repeated one, that names something else than what was done."""
+    assert command.answered
+    if str(effect["ticket_id"]) != command.ticket:
+        yield Finding(Wrong.ANSWER, f"{what}: answered for ticket {command.ticket}, is on {effect['ticket_id']}")
+    answers = [(command.answered.version, command.answered.pending)]
+    answers += [(again.version, again.pending) for again in command.repeated]
+    for version, pending in answers:
+        # A pending answer to a repetition shows the ticket as it is now.
+        if version is not None and version != effect["version"] and not (pending and version > effect["version"]):
+            yield Finding(Wrong.ANSWER, f"{what}: answered with v{version}, is v{effect['version']}")
+    for again in command.repeated:
+        if not 200 <= again.status < 300:
+            yield Finding(Wrong.ANSWER, f"{what}: sent again, answered {again.status}")
+        elif again.fact != command.answered.fact:
+            yield Finding(Wrong.ANSWER, f"{what}: sent again, is another message")
+
+
+def _out_of_order(evidence: Evidence) -> Iterator[Finding]:
+    """What one client had acknowledged on one ticket takes effect in the same order."""
+    last: dict[tuple[str, str], tuple[int, Command]] = {}
+    for command in evidence.history.of(Verdict.ACKNOWLEDGED):
+        effects = evidence.effects[command.key]
+        if not effects:
+            continue
+        ticket, version = str(effects[0]["ticket_id"]), effects[0]["version"]
+        before, earlier = last.get((command.sent.client, ticket), (0, command))
+        if version <= before:
+            what = f"{command.key} (v{version}) was sent after {earlier.key} (v{before}) was acknowledged"
+            yield Finding(Wrong.DISORDERED, f"ticket {ticket}: {what}")
+        last[command.sent.client, ticket] = max(before, version), command
+
+
+def _held(events: Sequence[Row], version: int) -> Mapping[str, object]:
+    """Team and assignee at a version."""
+    made = events[0]["answer"] if events else None
+    held = {name: (made or {}).get(name) for name in ("team_id", "assignee_id")}
+    for event in events:
+        if event["version"] <= version:
+            held |= {name: change["after"] for name, change in event["changes"].items() if name in held}
+    return held
