@@ -53,7 +53,7 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--timers", type=int, default=1_000, help="timers of tickets that nobody touches")
     parser.add_argument("--kills", type=int, default=40, help="kill -9, in turn through all parts")
     parser.add_argument("--stops", type=int, default=8, help="SIGSTOP for longer than clients wait, in turn")
-    parser.add_argument("--seconds", type=float, default=900, help="spread the disturbances over this time at most")
+    parser.add_argument("--seconds", type=float, default=1_500, help="spread the disturbances over this time at most")
     parser.add_argument("--seed", type=int, default=1, help="decides what is sent, killed and stopped, in which order")
     parser.add_argument("--keep", action="store_true", help="keep journal and logs although nothing is amiss")
     return parser.parse_args(arguments)

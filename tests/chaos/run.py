@@ -86,13 +86,10 @@ async def run(plan: Plan, system: System, journal: Journal, *, say: Callable[[st
         await adversary.rage(blows, moment)
         say(f"Nothing is disturbed any more; {journal.acknowledged} acknowledged.")
 
-    async with open_http(system.url) as http:
-        watching = asyncio.create_task(adversary.watch())
-        try:
-            await work(plan, http, system.settings, journal, disturb)
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+    async with open_http(system.url) as http, asyncio.TaskGroup() as group:
+        watching = group.create_task(adversary.watch())  # where it fails, clients would ask for ever
+        await work(plan, http, system.settings, journal, disturb)
+        watching.cancel()
 
 
 async def work(
