@@ -5,7 +5,7 @@ import asyncio
 import os
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from activities.ticket_record import TicketRecord
 from db.engine import make_engine, make_sessions
 from db.models import TicketRow
 from domain.ticket import Status, Ticket
-from repair.comparison import Compared, Comparison, Finding
+from repair.comparison import AT_ONCE, Compared, Comparison, Finding
 from repair.rebuilding import CannotRebuild, Rebuilding
 from repair.revival import Revival
 from settings import Settings, read_settings
@@ -68,18 +68,21 @@ async def rebuild(tools: Tools, options: argparse.Namespace) -> int:
         wanted += [
             each.ticket_id async for each in tools.comparison.all(options.organization) if each.finding in REBUILT
         ]
-    failed = 0
-    for ticket_id in wanted:
-        try:
-            done = await tools.rebuilding.rebuild(ticket_id)
-        except CannotRebuild as problem:
-            tools.console.print(f"{ticket_id}: {problem}")
-            failed += 1
-            continue
-        since = f", from version {done.first_version}" if (done.first_version or 1) > 1 else ""
-        tools.console.print(f"{done.ticket.label}: version {done.ticket.version}, {done.events} events{since}")
-    tools.console.print(f"{len(wanted) - failed} rebuilt" + (f", {failed} could not be" if failed else ""))
+    rebuilt = await _each(wanted, lambda ticket_id: _rebuild(tools, ticket_id))
+    failed = len(wanted) - rebuilt
+    tools.console.print(f"{rebuilt} rebuilt" + (f", {failed} could not be" if failed else ""))
     return 1 if failed else 0
+
+
+async def _rebuild(tools: Tools, ticket_id: UUID) -> bool:
+    try:
+        done = await tools.rebuilding.rebuild(ticket_id)
+    except CannotRebuild as problem:
+        tools.console.print(f"{ticket_id}: {problem}")
+        return False
+    since = f", from version {done.first_version}" if (done.first_version or 1) > 1 else ""
+    tools.console.print(f"{done.ticket.label}: version {done.ticket.version}, {done.events} events{since}")
+    return True
 
 
 async def restart(tools: Tools, options: argparse.Namespace) -> int:
@@ -92,23 +95,33 @@ async def restart(tools: Tools, options: argparse.Namespace) -> int:
         wanted += [
             each.ticket_id async for each in tools.comparison.all(options.organization) if each.finding in concerned
         ]
-    started = 0
-    for ticket_id in wanted:
-        ticket = await _recorded(tools, ticket_id)
-        compared = await tools.comparison.one(ticket)
-        if compared.finding in ended:
-            await tools.revival.terminate(ticket.id, f"Ended by an operator: {compared.detail}")
-        elif compared.finding is not Finding.NO_WORKFLOW and ticket.status is not Status.CLOSED:
-            tools.console.print(f"{ticket.label}: {compared.finding}, left alone. {compared.detail}")
-            continue
-        if ticket.status is Status.CLOSED:
-            tools.console.print(f"{ticket.label}: closed; reopen it through the API instead")
-            continue
-        await tools.revival.start(ticket)
-        started += 1
-        tools.console.print(f"{ticket.label}: started from version {ticket.version}")
+    started = await _each(wanted, lambda ticket_id: _restart(tools, ticket_id, ended))
     tools.console.print(f"{started} started")
     return 0
+
+
+async def _restart(tools: Tools, ticket_id: UUID, ended: set[Finding]) -> bool:
+    ticket = await _recorded(tools, ticket_id)
+    compared = await tools.comparison.one(ticket)
+    if compared.finding in ended:
+        await tools.revival.terminate(ticket.id, f"Ended by an operator: {compared.detail}")
+    elif compared.finding is not Finding.NO_WORKFLOW and ticket.status is not Status.CLOSED:
+        tools.console.print(f"{ticket.label}: {compared.finding}, left alone. {compared.detail}")
+        return False
+    if ticket.status is Status.CLOSED:
+        tools.console.print(f"{ticket.label}: closed; reopen it through the API instead")
+        return False
+    await tools.revival.start(ticket)
+    tools.console.print(f"{ticket.label}: started from version {ticket.version}")
+    return True
+
+
+async def _each(wanted: Sequence[UUID], work: Callable[[UUID], Awaitable[bool]]) -> int:
+    """Do the work for every ticket, some at once; returns for how many it was done."""
+    done = 0
+    for start in range(0, len(wanted), AT_ONCE):
+        done += sum(await asyncio.gather(*(work(ticket_id) for ticket_id in wanted[start : start + AT_ONCE])))
+    return done
 
 
 async def _recorded(tools: Tools, ticket_id: UUID) -> Ticket:

@@ -71,7 +71,7 @@ async def test_ticket_past_its_deadline_without_a_breach_is_counted(watched: Wat
     async def counted() -> bool:
         return pair.scrape("api").total("baton_overdue_tickets", status="open", unassigned="false") == 1
 
-    await eventually(counted)
+    await eventually(counted, timeout=20)
 
 
 async def test_metrics_outlive_the_database(watched: Watched, pair: Pair, postgres: EmbeddedPostgres) -> None:
@@ -81,10 +81,10 @@ async def test_metrics_outlive_the_database(watched: Watched, pair: Pair, postgr
             names = pair.scrape("api").names
             return names if "baton_tickets" not in names else set()
 
-        assert "http_server_request_duration_seconds_count" in await eventually(without_queues)
+        assert "http_server_request_duration_seconds_count" in await eventually(without_queues, timeout=20)
         async with httpx.AsyncClient(base_url=pair.url, trust_env=False) as client:
             assert [(await client.get(path)).status_code for path in ("/healthz", "/readyz")] == [200, 503]
-    await eventually(lambda: "baton_tickets" in pair.scrape("api").names)
+    await eventually(lambda: "baton_tickets" in pair.scrape("api").names, timeout=20)
     assert "baton_read_model_lag_count" in pair.scrape("worker").names
 
 
