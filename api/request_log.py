@@ -1,6 +1,8 @@
 """One log line a request: which route, how it ended, how long it took, and whose ticket it was. No bodies."""
 
 import time
+from contextvars import ContextVar
+from uuid import UUID
 
 import structlog
 from opentelemetry import trace
@@ -9,6 +11,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 log = structlog.get_logger(__name__)
 
 _HEALTH = ("/healthz", "/readyz")
+
+# What it holds is changed, and not the variable itself: a request may be worked on in a task of its own.
+_concerned: ContextVar[dict[str, str]] = ContextVar("concerned")
+
+
+def concerns(ticket_id: UUID) -> None:
+    """Name the ticket a request is about, where its path does not."""
+    if (about := _concerned.get(None)) is not None:
+        about["ticket_id"] = str(ticket_id)
 
 
 def route_of(scope: Scope) -> str | None:
@@ -29,14 +40,14 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 0
+        started, status = time.perf_counter(), 500  # what becomes of a request that is not answered
 
         async def watched(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 # Now, for the span ends with the response.
-                for value in _ticket(scope).values():
+                for value in _ticket(scope, about).values():
                     trace.get_current_span().set_attribute("baton.ticket_id", value)
             await send(message)
 
@@ -50,11 +61,11 @@ class RequestLog:
                     route=route_of(scope),
                     status=status,
                     milliseconds=round((time.perf_counter() - started) * 1000, 1),
-                    **_ticket(scope),
+                    **_ticket(scope, about),
                 )
 
 
-def _ticket(scope: Scope) -> dict[str, str]:
+def _ticket(scope: Scope, about: dict[str, str]) -> dict[str, str]:
     """The ticket the path names, or the one the request made."""
-    found = scope.get("path_params", {}).get("ticket_id") or structlog.contextvars.get_contextvars().get("ticket_id")
-    return {"ticket_id": str(found)} if found else {}
+    values = scope.get("path_params", {})
+    return {"ticket_id": str(values["ticket_id"])} if "ticket_id" in values else about

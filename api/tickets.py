@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
-import structlog
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,6 +13,7 @@ from api.dependencies import Principal, Services, find_member, find_team
 from api.idempotency import RequestId, check_fingerprint
 from api.problems import Problem, not_found
 from api.read_model import Watch
+from api.request_log import concerns
 from api.schemas.ticket import CreateTicket, RequesterDocument
 from api.ticket_gateway import RunEnded, TicketGateway
 from db.models import Conversation, IdempotentRequest, Organization, Requester
@@ -65,7 +65,7 @@ class Tickets:
     async def create(self, document: CreateTicket, request: RequestId) -> Answer:
         """Create a ticket once for the request; the same request gets the same ticket."""
         new_id = ticket_id(self.caller.organization_id, request.key)
-        structlog.contextvars.bind_contextvars(ticket_id=str(new_id))  # for the request's log line, whose path has none
+        concerns(new_id)
         with self.services.read_model.watch(new_id) as watch:
             known = await self._known(new_id, request)
             if known is not None:
