@@ -40,7 +40,11 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 500  # what becomes of a request that is not answered
+        started, status, about = (
+            time.perf_counter(),
+            500,
+        )  # what becomes of a request that is not answered, dict[str, str]()
+        _concerned.set(about)
 
         async def watched(message: Message) -> None:
             nonlocal status
