@@ -40,10 +40,8 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status, about = (
-            time.perf_counter(),
-            500,
-        )  # what becomes of a request that is not answered, dict[str, str]()
+        started, status = time.perf_counter(), 500  # what becomes of a request that is not answered
+        about: dict[str, str] = {}
         _concerned.set(about)
 
         async def watched(message: Message) -> None:
