@@ -72,9 +72,9 @@ def create_app(settings: Settings, tracing: Tracing | None = None, metrics: ApiM
         telemetry=api_telemetry(tracing, metrics),
     )
     longest = settings.command_timeout + settings.database_timeout + settings.read_model_wait
-    app.add_middleware(problems.LastResort, seconds=longest.total_seconds())
     app.add_middleware(BodyLimit, largest=LARGEST_BODY)
     app.add_middleware(RequestLog)
+    app.add_middleware(problems.LastResort, seconds=longest.total_seconds())  # around the log, which it may cut short
     _measure(metrics, settings)
     app.add_middleware(CodecOrigin, ui_url=settings.temporal_ui_url)
     problems.install(app)

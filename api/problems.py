@@ -256,6 +256,7 @@ class LastResort:
             # It is not waited for: to give a frozen connection up takes the driver longer than the client should wait.
             work.cancel()
             work.add_done_callback(_forget)
+            log.warning("request_given_up", route=route_of(scope), seconds=self._seconds)
             await _took_too_long()(scope, receive, send)
             return
         try:

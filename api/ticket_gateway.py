@@ -99,6 +99,11 @@ class TicketGateway:
                 )
             except WorkflowAlreadyStartedError:
                 return
+            except RPCError as error:
+                # There is nothing that could be missing: a server that is overwhelmed may say so all the same.
+                if error.status is RPCStatusCode.NOT_FOUND:
+                    raise _away() from None
+                raise
 
     async def command(self, ticket_id: UUID, command: Command) -> Outcome:
         """Have the workflow act on a command, and return what it made of it."""
@@ -209,8 +214,12 @@ class TicketGateway:
             if error.status in _UNKNOWN:
                 raise _unknown() from None
             if error.status in _AWAY:
-                raise Problem("temporal_unavailable", f"Temporal does not answer. {_SAME_KEY}") from None
+                raise _away() from None
             raise
+
+
+def _away() -> Problem:
+    return Problem("temporal_unavailable", f"Temporal does not answer. {_SAME_KEY}")
 
 
 def _unknown() -> Problem:

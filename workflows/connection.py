@@ -1,11 +1,27 @@
 """The connection every process has to Temporal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from temporalio.client import Client, Plugin
+from temporalio.client import (
+    Client,
+    DescribeWorkflowInput,
+    Interceptor,
+    OutboundInterceptor,
+    Plugin,
+    QueryWorkflowInput,
+    SignalWorkflowInput,
+    StartWorkflowInput,
+    StartWorkflowUpdateInput,
+    StartWorkflowUpdateWithStartInput,
+    WorkflowExecutionDescription,
+    WorkflowHandle,
+    WorkflowUpdateHandle,
+)
 from temporalio.runtime import Runtime
-from temporalio.service import TLSConfig
+from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 
 from settings import Settings
 from workflows.encryption import encrypted_data_converter
@@ -16,7 +32,8 @@ async def connect(
 ) -> Client:
     """Connect to the cluster the settings name: a local one, any other, or Temporal Cloud.
 
-    With ``lazy`` the connection is made by the first call; files of certificates are read at once in any case.
+    With ``lazy`` the connection is made by the first call, and a call that cannot make it raises ``RPCError`` like any
+    other; files of certificates are read at once in any case.
     """
     api_key = settings.temporal_api_key
     return await Client.connect(
@@ -26,9 +43,55 @@ async def connect(
         tls=_tls(settings),
         data_converter=encrypted_data_converter(settings.encryption_keys),
         lazy=lazy,
+        interceptors=[_LateConnection()] if lazy else [],
         runtime=runtime,
         plugins=plugins,
     )
+
+
+class _LateConnection(Interceptor):
+    """Gives a server that is not there yet the name a server that has gone has; the client raises ``RuntimeError``."""
+
+    def intercept_client(self, following: OutboundInterceptor) -> OutboundInterceptor:
+        return _Calls(following)
+
+
+class _Calls(OutboundInterceptor):
+    async def start_workflow(self, wanted: StartWorkflowInput) -> WorkflowHandle[Any, Any]:
+        with _connecting():
+            return await super().start_workflow(wanted)
+
+    async def describe_workflow(self, wanted: DescribeWorkflowInput) -> WorkflowExecutionDescription:
+        with _connecting():
+            return await super().describe_workflow(wanted)
+
+    async def query_workflow(self, wanted: QueryWorkflowInput) -> Any:
+        with _connecting():
+            return await super().query_workflow(wanted)
+
+    async def signal_workflow(self, wanted: SignalWorkflowInput) -> None:
+        with _connecting():
+            await super().signal_workflow(wanted)
+
+    async def start_workflow_update(self, wanted: StartWorkflowUpdateInput) -> WorkflowUpdateHandle[Any]:
+        with _connecting():
+            return await super().start_workflow_update(wanted)
+
+    async def start_update_with_start_workflow(
+        self, wanted: StartWorkflowUpdateWithStartInput
+    ) -> WorkflowUpdateHandle[Any]:
+        with _connecting():
+            return await super().start_update_with_start_workflow(wanted)
+
+
+@contextmanager
+def _connecting() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("Failed client connect"):
+            raise
+        raise RPCError(str(error), RPCStatusCode.UNAVAILABLE, b"") from error
 
 
 def _tls(settings: Settings) -> TLSConfig | bool:

@@ -327,3 +327,14 @@ async def test_process_is_ready_only_with_all_its_parts(impatient: Settings) -> 
         ready = await http.get("/readyz")
         assert ready.status_code == 503
         assert ready.json()["parts"] == {"database": "away", "temporal": "away", "read_model": "away"}
+
+
+async def test_api_that_started_before_temporal_says_that_it_is_away(tenant: Tenant, settings: Settings) -> None:
+    ticket = await tenant.ticket()
+    early = settings.model_copy(update={"temporal_address": "127.0.0.1:9", "command_timeout": PATIENCE})
+    async with serving(early) as client:
+        outside = Tenant(client, tenant.key, tenant.id)
+        for method, path, document in WRITES:
+            answer = await outside.call(method, path.format(ticket_id=ticket["id"]), document)
+            assert_away(answer, "temporal_unavailable")
+        assert_away(await outside.call("GET", f"/tickets/{ticket['id']}/timers"), "temporal_unavailable")

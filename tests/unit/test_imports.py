@@ -33,7 +33,12 @@ EXCEPTIONS: dict[str, set[str]] = {
     "workflows/connection.py": {"settings"},  # clients' side: never loaded into a workflow
     "workflows/encryption.py": {"settings"},
     "api/app.py": {"workflows.connection"},
-    "api/ticket_gateway.py": {"workflows.ticket", "workflows.attributes", "workflows.details"},
+    "api/ticket_gateway.py": {
+        "workflows.ticket",
+        "workflows.attributes",
+        "workflows.details",
+        "workflows.search_attributes",
+    },
     "api/rollouts.py": {"workflows.rollout"},
     "api/routers/codec.py": {"workflows.encryption"},  # shows payloads to supervisors in the Temporal UI
 }
