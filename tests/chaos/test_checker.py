@@ -182,8 +182,8 @@ DAMAGES = (
     ),
     Damage(
         "requester_of_a_stranger",
-        (f"UPDATE requesters SET organization_id = {STRANGER.format(table='requesters')} WHERE id = "
-         f"(SELECT requester_id FROM tickets WHERE id = {SOME_CLOSED})",),
+        (f"UPDATE requesters SET external_id = 'moved', organization_id = {STRANGER.format(table='requesters')} "
+         f"WHERE id = (SELECT requester_id FROM tickets WHERE id = {SOME_CLOSED})",),
         frozenset({Wrong.FOREIGN}),
     ),
     Damage(

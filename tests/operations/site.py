@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 from rich.console import Console
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.engine import make_engine, make_sessions
 from embedded.postgres import EmbeddedPostgres
@@ -33,6 +34,7 @@ class Site:
     settings: Settings
     office: Office
     folder: Path
+    engine: AsyncEngine
     _worker: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def work(self) -> None:
@@ -54,6 +56,9 @@ class Site:
     async def restore_postgres(self) -> None:
         """As it was saved, while nothing works."""
         await self.rest()
+        await (
+            self.engine.dispose()
+        )  # dropping the database ends its connections, and the next user of one would be told
         with psycopg.connect(self.postgres.dsn, autocommit=True) as admin:
             name = sql.Identifier(self.database)
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
@@ -121,7 +126,9 @@ async def site(
 ) -> AsyncIterator[Site]:
     """Such a Baton, with a worker."""
     engine = make_engine(settings)
-    it = Site(postgres, temporal, settings, Office(await connect(settings), settings, make_sessions(engine)), folder)
+    it = Site(
+        postgres, temporal, settings, Office(await connect(settings), settings, make_sessions(engine)), folder, engine
+    )
     try:
         await it.work()
         yield it

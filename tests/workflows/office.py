@@ -299,8 +299,19 @@ class Life:
     async def let_pass(self, time: timedelta) -> Ticket:
         """Move this ticket's clock on; returns the state once it is recorded."""
         assert self.office.skipping is not None
+        await self._idle()
         await self.office.skipping.fast_forward(self.handle, time)
+        await self._idle()
         return await self.settled()
+
+    async def _idle(self) -> None:
+        """Wait for the end of what the run works on; time that passes meanwhile would pass its next timer by."""
+
+        async def rests() -> bool:
+            found = (await self.handle.describe()).raw_description
+            return not (found.HasField("pending_workflow_task") or found.pending_activities)
+
+        assert await eventually(rests, 20)
 
     # Seeing
 
