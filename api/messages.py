@@ -55,7 +55,9 @@ class Messages:
             if not document.automatic:
                 recorded = await self._takes_messages(recorded)
         message, fresh = await self._store(recorded, document, request)
-        if message.ticket_id != recorded.ticket.id:  # stored by an earlier try, when another ticket took it
+        if (
+            message.ticket_id is not None and message.ticket_id != recorded.ticket.id
+        ):  # stored by an earlier try, when another ticket took it
             recorded = await self.tickets.find(message.ticket_id)
         if document.automatic and recorded.ticket.status is Status.CLOSED:
             return Told(message, Answer(recorded), fresh)
@@ -119,6 +121,8 @@ class Messages:
                     )
                 )
             ).one()
+            if kept.ticket_id is None:  # it came in by the conversation, before there was a ticket
+                kept.ticket_id = recorded.ticket.id
         if kept.body != document.body and document.external_id is None:
             raise _key_reused()
         return kept, False

@@ -39,7 +39,7 @@ class MessageView(View):
     """A line of the conversation; ``ticket_id`` is the ticket it was told to."""
 
     id: UUID
-    ticket_id: UUID
+    ticket_id: UUID | None
     conversation_id: UUID
     external_id: str
     author_kind: str = Field(examples=["customer"])

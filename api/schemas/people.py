@@ -113,8 +113,9 @@ class NotificationView(View):
 
     id: int
     member_id: UUID
-    ticket_id: UUID
-    ticket_version: int
+    conversation_id: UUID | None = Field(description="Where it is about a conversation.")
+    ticket_id: UUID | None
+    ticket_version: int | None
     kind: str = Field(examples=["ticket_assigned"])
     why: str
     created_at: datetime

@@ -1,12 +1,33 @@
 """Requesters, their conversations, and what was said in them."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.types import String
 
 from db.models.table import CreatedAt, Key, OrganizationId, Table
+
+
+class Channel(Table):
+    """A way customers write in: its ``kind``, a name, and how to answer (``settings``)."""
+
+    __tablename__ = "channels"
+
+    id: Mapped[Key]
+    organization_id: Mapped[OrganizationId]
+    kind: Mapped[str]
+    name: Mapped[str]
+    settings: Mapped[dict[str, Any]]
+    created_at: Mapped[CreatedAt]
+
+    __table_args__ = (
+        UniqueConstraint("organization_id", "name"),
+        Index(None, "organization_id", "created_at", "id"),
+    )
 
 
 class Requester(Table):
@@ -25,7 +46,11 @@ class Requester(Table):
 
 
 class Conversation(Table):
-    """A thread of messages with one requester on one channel."""
+    """A thread of messages with one requester on one channel.
+
+    ``handled_by`` is ``bot`` or ``human``. ``waiting_since`` is when the customer wrote the oldest message no person
+    has answered. ``ticket_id`` is the newest ticket made of it.
+    """
 
     __tablename__ = "conversations"
 
@@ -33,18 +58,27 @@ class Conversation(Table):
     organization_id: Mapped[OrganizationId]
     external_id: Mapped[str | None]
     channel: Mapped[str]
+    channel_id: Mapped[UUID | None] = mapped_column(ForeignKey("channels.id"))
     requester_id: Mapped[UUID] = mapped_column(ForeignKey("requesters.id"))
     handled_by: Mapped[str] = mapped_column(default="human", server_default="human")
+    tags: Mapped[list[str]] = mapped_column(ARRAY(String), server_default=text("'{}'"))
+    waiting_since: Mapped[datetime | None]
+    ticket_id: Mapped[UUID | None]
     created_at: Mapped[CreatedAt]
 
-    __table_args__ = (UniqueConstraint("organization_id", "external_id"),)
+    __table_args__ = (
+        UniqueConstraint("organization_id", "external_id"),
+        Index(None, "organization_id", "created_at", "id"),
+        Index(None, "channel_id", postgresql_where=text("channel_id IS NOT NULL")),
+    )
 
 
 class Message(Table):
     """A line of a conversation, kept once: ``external_id`` is unique in its conversation.
 
-    ``author_kind`` is ``customer``, ``agent`` or ``system``; ``automatic`` marks a machine's reply
-    in a customer's name. ``sent_at`` is the sender's time, ``created_at`` when it was stored.
+    ``author_kind`` is ``customer``, ``bot``, ``agent`` or ``system``; ``automatic`` marks a machine's reply
+    in a customer's name. ``sent_at`` is the sender's time, ``created_at`` when it was stored. ``reading`` is what was
+    read in a customer's message (``domain.reading.Reading``).
     """
 
     __tablename__ = "messages"
@@ -52,20 +86,37 @@ class Message(Table):
     id: Mapped[Key]
     organization_id: Mapped[OrganizationId]
     conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
-    ticket_id: Mapped[UUID]
+    ticket_id: Mapped[UUID | None]
     external_id: Mapped[str]
     author_kind: Mapped[str]
     author_id: Mapped[UUID | None]
     author_name: Mapped[str | None]
     body: Mapped[str]
     automatic: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    reading: Mapped[dict[str, Any] | None]
     sent_at: Mapped[datetime]
     created_at: Mapped[CreatedAt]
 
     __table_args__ = (
         UniqueConstraint("conversation_id", "external_id"),
         Index(None, "conversation_id", "created_at", "id"),
+        Index("ix_messages_read", "organization_id", "sent_at", "id", postgresql_where=text("reading IS NOT NULL")),
     )
+
+
+class TicketOpening(Table):
+    """A ticket that has been decided on and whose workflow may not have been started yet.
+
+    ``start`` is the workflow's input (``workflows.messages.StartTicket``). The row goes once the workflow runs; until
+    then everybody who needs the ticket starts it.
+    """
+
+    __tablename__ = "ticket_openings"
+
+    ticket_id: Mapped[Key]
+    organization_id: Mapped[OrganizationId]
+    start: Mapped[dict[str, Any]]
+    created_at: Mapped[CreatedAt]
 
 
 class Note(Table):

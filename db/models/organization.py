@@ -10,7 +10,10 @@ from db.models.table import CreatedAt, Key, OrganizationId, Table
 
 
 class Organization(Table):
-    """A tenant. ``next_ticket_number`` is the number the next ticket gets."""
+    """A tenant. ``next_ticket_number`` is the number the next ticket gets.
+
+    ``rules_revision`` counts changes of what messages are judged by, so that processes know when to read it again.
+    """
 
     __tablename__ = "organizations"
 
@@ -19,6 +22,7 @@ class Organization(Table):
     auto_close_after: Mapped[timedelta]
     reopen_window: Mapped[timedelta]
     next_ticket_number: Mapped[int] = mapped_column(default=1, server_default="1")
+    rules_revision: Mapped[int] = mapped_column(default=0, server_default="0")
     created_at: Mapped[CreatedAt]
 
 

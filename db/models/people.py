@@ -64,7 +64,10 @@ class TeamMember(Table):
 
 
 class Notification(Table):
-    """A member is told something, once: ``key`` names ticket, episode, step, receiver and medium."""
+    """A member is told something, once: ``key`` names its subject, episode, step, receiver and medium.
+
+    The subject is a ticket, a conversation, or a ticket made of that conversation.
+    """
 
     __tablename__ = "notifications"
 
@@ -72,8 +75,9 @@ class Notification(Table):
     organization_id: Mapped[OrganizationId]
     key: Mapped[str] = mapped_column(unique=True)
     member_id: Mapped[UUID] = mapped_column(ForeignKey("members.id", ondelete="CASCADE"))
-    ticket_id: Mapped[UUID]
-    ticket_version: Mapped[int]
+    conversation_id: Mapped[UUID | None]
+    ticket_id: Mapped[UUID | None]
+    ticket_version: Mapped[int | None]
     kind: Mapped[str]
     why: Mapped[str]
     created_at: Mapped[datetime]

@@ -44,7 +44,7 @@ class HumanRequest:
     @property
     def reason(self) -> str | None:
         """The pattern and the language in words, for the people who ask why."""
-        return f"{self.pattern} ({self.language})" if self.pattern else None
+        return f"{self.pattern} ({self.language})" if self.pattern and self.language else self.pattern
 
 
 NOTHING = HumanRequest(0.0)
