@@ -18,6 +18,21 @@ def conversation_id(of_ticket_id: UUID) -> UUID:
     return uuid5(of_ticket_id, "conversation")
 
 
+def known_conversation_id(organization_id: UUID, external_id: str) -> UUID:
+    """The conversation a chat platform knows by ``external_id``."""
+    return uuid5(organization_id, f"conversation:{external_id}")
+
+
+def conversation_ticket_id(of_conversation_id: UUID) -> UUID:
+    """The first ticket that is made of a conversation; later ones follow up on it."""
+    return uuid5(of_conversation_id, "ticket")
+
+
+def decision_id(of_id: UUID, rule_id: UUID) -> UUID:
+    """What a rule made of a message or a ticket."""
+    return uuid5(of_id, f"rule:{rule_id}")
+
+
 def requester_id(organization_id: UUID, external_id: str) -> UUID:
     """The requester a caller knows by ``external_id``."""
     return uuid5(organization_id, f"requester:{external_id}")

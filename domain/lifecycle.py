@@ -1,5 +1,6 @@
 """What commands and facts make of a ticket: pure decisions, each a ``Story``."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -32,10 +33,19 @@ from domain.story import Story
 from domain.ticket import ACTIVE, Move, Status, Ticket, legal_targets, move_between
 
 
-def create(ticket: Ticket, actor: Actor, now: datetime, request_id: str, fingerprint: str) -> Story:
-    """The first event of a new ticket (given at version 0)."""
+def create(
+    ticket: Ticket,
+    actor: Actor,
+    now: datetime,
+    request_id: str,
+    fingerprint: str,
+    because: Sequence[Mapping[str, JsonValue]] = (),
+) -> Story:
+    """The first event of a new ticket (given at version 0); ``because`` are the rules that had a part in it."""
     story = Story(ticket, now, actor, request_id, fingerprint)
-    about = {"follow_up_of": str(ticket.follow_up_of)} if ticket.follow_up_of else {}
+    about: dict[str, JsonValue] = {"follow_up_of": str(ticket.follow_up_of)} if ticket.follow_up_of else {}
+    if because:
+        about["because"] = [dict(each) for each in because]
     story.tell(
         EventKind.CREATED,
         about={"source": ticket.source.value, "channel": ticket.channel.value, **about},

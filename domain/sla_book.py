@@ -44,12 +44,17 @@ class SlaBook:
     default_calendar_id: UUID | None
 
     def policy_for(self, ticket: Ticket) -> SlaPolicy | None:
-        """The first policy that is in use and meant for the ticket, in the version promised when it was created."""
-        promised = (
+        """The first policy that is in use and meant for the ticket, in the version promised when it was created.
+
+        One that a routing rule has chosen goes before all others for as long as it is in use.
+        """
+        promised = [
             next((each.policy for each in versions if each.effective_from <= ticket.created_at), None)
             for versions in self.policies
-        )
-        return match_policy((policy for policy in promised if policy), facts_of(ticket))
+        ]
+        known = [policy for policy in promised if policy]
+        chosen = next((policy for policy in known if policy.enabled and policy.id == ticket.sla_policy_id), None)
+        return chosen or match_policy(known, facts_of(ticket))
 
     def calendar_for(self, policy: SlaPolicy | None) -> BusinessCalendar | None:
         """The policy's calendar, else the organization's default; ``None`` where all time is working time."""

@@ -142,6 +142,7 @@ class Ticket(Frozen):
     ``unanswered_since`` is the oldest customer message no human has answered. Names of teams and
     people are those of the moment they were set. ``sla_asked`` counts what has happened that may call
     for other deadlines, ``sla_planned`` how far the deadlines of ``clocks`` have kept up with it.
+    ``sla_policy_id`` is the policy a routing rule chose, whatever that policy's conditions say.
     """
 
     id: UUID
@@ -182,6 +183,7 @@ class Ticket(Frozen):
     clocks: Clocks = Clocks()
     sla_asked: int = 0
     sla_planned: int = 0
+    sla_policy_id: UUID | None = None
     breach_ladders: tuple[BreachLadder, ...] = ()
 
     @property

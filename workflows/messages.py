@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from domain.commands import Command, Remembered
 from domain.events import Actor, TicketEvent
@@ -12,12 +12,13 @@ from domain.timers import Timer
 
 
 class Created(Frozen):
-    """The request that made the ticket."""
+    """The request that made the ticket; ``because`` are the rules that had a part in it, and what they matched."""
 
     actor: Actor
     request_id: str
     fingerprint: str
     description: str = ""
+    because: tuple[dict[str, JsonValue], ...] = ()
 
 
 class Entry(Frozen):

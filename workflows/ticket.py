@@ -67,7 +67,14 @@ class TicketWorkflow:
             created = start.created
             self._outbox.description = created.description
             self._take(
-                lifecycle.create(start.ticket, created.actor, workflow.now(), created.request_id, created.fingerprint)
+                lifecycle.create(
+                    start.ticket,
+                    created.actor,
+                    workflow.now(),
+                    created.request_id,
+                    created.fingerprint,
+                    because=created.because,
+                )
             )
         elif start.ticket:
             workflow.set_current_details(details(start.ticket))

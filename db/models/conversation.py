@@ -48,8 +48,8 @@ class Requester(Table):
 class Conversation(Table):
     """A thread of messages with one requester on one channel.
 
-    ``handled_by`` is ``bot`` or ``human``. ``waiting_since`` is when the customer wrote the oldest message no person
-    has answered. ``ticket_id`` is the newest ticket made of it.
+    ``handled_by`` is ``bot`` or ``human``. ``answered_at`` is when a person last answered, ``waiting_since`` when the
+    customer wrote the first message after that, automatic replies aside. ``ticket_id`` is the newest ticket made of it.
     """
 
     __tablename__ = "conversations"
@@ -63,6 +63,7 @@ class Conversation(Table):
     handled_by: Mapped[str] = mapped_column(default="human", server_default="human")
     tags: Mapped[list[str]] = mapped_column(ARRAY(String), server_default=text("'{}'"))
     waiting_since: Mapped[datetime | None]
+    answered_at: Mapped[datetime | None]
     ticket_id: Mapped[UUID | None]
     created_at: Mapped[CreatedAt]
 
@@ -100,6 +101,7 @@ class Message(Table):
     __table_args__ = (
         UniqueConstraint("conversation_id", "external_id"),
         Index(None, "conversation_id", "created_at", "id"),
+        Index(None, "conversation_id", "sent_at"),
         Index("ix_messages_read", "organization_id", "sent_at", "id", postgresql_where=text("reading IS NOT NULL")),
     )
 

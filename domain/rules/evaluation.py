@@ -114,6 +114,9 @@ class RuleSet(Generic[RuleT]):
                 else:
                     self._guarded.by_fact.setdefault((kind, value), []).append(number)
 
+    def __len__(self) -> int:
+        return len(self._rules)
+
     def matches(self, facts: Facts) -> list[RuleMatch[RuleT]]:
         """The rules that match, in their order."""
         found = self._index.find(facts.text)

@@ -103,10 +103,12 @@ def upgrade() -> None:
         sa.Column("tags", postgresql.ARRAY(sa.String()), server_default=sa.text("'{}'"), nullable=False),
     )
     op.add_column("conversations", sa.Column("waiting_since", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("conversations", sa.Column("answered_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("conversations", sa.Column("ticket_id", sa.Uuid(), nullable=True))
     _index("conversations", "organization_id", "created_at", "id")
     op.add_column("messages", sa.Column("reading", JSON, nullable=True))
     op.alter_column("messages", "ticket_id", nullable=True)
+    _index("messages", "conversation_id", "sent_at")
     op.create_index(
         "ix_messages_read",
         "messages",
@@ -125,11 +127,12 @@ def downgrade() -> None:
     op.alter_column("notifications", "ticket_id", nullable=False)
     op.drop_column("notifications", "conversation_id")
     op.drop_index("ix_messages_read", table_name="messages", postgresql_where=sa.text("reading IS NOT NULL"))
+    op.drop_index(op.f("ix_messages_conversation_id_sent_at"), table_name="messages")
     op.execute("DELETE FROM messages WHERE ticket_id IS NULL")
     op.alter_column("messages", "ticket_id", nullable=False)
     op.drop_column("messages", "reading")
     op.drop_index(op.f("ix_conversations_organization_id_created_at_id"), table_name="conversations")
-    for column in ("ticket_id", "waiting_since", "tags", "channel_id"):
+    for column in ("ticket_id", "answered_at", "waiting_since", "tags", "channel_id"):
         op.drop_column("conversations", column)
     op.drop_column("organizations", "rules_revision")
     for table in ("ticket_openings", "backtests", "decisions", "rule_versions", "rules", "channels"):

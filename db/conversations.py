@@ -1,0 +1,234 @@
+"""Writing conversations and their messages, many at once and each one once."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic_core import to_json
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+MAX_BACK = 20
+"""Scores of earlier messages that rules may look back on (``domain.rules.conditions.MAX_MESSAGES``)."""
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Whose conversation it is; ``named`` is false where nothing is known of them but that they write."""
+
+    id: UUID
+    external_id: str | None
+    name: str | None
+    email: str | None
+    named: bool
+
+
+@dataclass(frozen=True)
+class NewConversation:
+    """A conversation as a message names it; where it exists already, only ``tags`` are added."""
+
+    id: UUID
+    external_id: str
+    channel: str
+    channel_id: UUID | None
+    tags: tuple[str, ...]
+    requester: Writer
+
+
+@dataclass(frozen=True)
+class NewMessage:
+    """A message to keep, in the shape of the table; ``reading`` is JSON."""
+
+    id: UUID
+    conversation_id: UUID
+    external_id: str
+    author_kind: str
+    author_id: UUID | None
+    author_name: str | None
+    body: str
+    automatic: bool
+    reading: Mapping[str, Any] | None
+    sent_at: datetime
+
+
+@dataclass
+class KeptConversation:
+    """A conversation as it is now, locked until the transaction ends."""
+
+    id: UUID
+    external_id: str
+    channel: str
+    channel_id: UUID | None
+    requester_id: UUID
+    handled_by: str
+    tags: list[str]
+    waiting_since: datetime | None
+    answered_at: datetime | None
+    ticket_id: UUID | None
+    created_at: datetime
+    rules_revision: int
+
+
+@dataclass(frozen=True)
+class Past:
+    """What rules may look back on.
+
+    ``sentiments`` are the times and scores of the customer's latest messages, the newest first. ``acted_at`` is by rule
+    when it last acted, or would have.
+    """
+
+    sentiments: tuple[tuple[datetime, float | None], ...] = ()
+    acted_at: Mapping[UUID, datetime] | None = None
+    opening: Mapping[str, Any] | None = None
+    """What starts the conversation's ticket, where that may not have happened yet."""
+
+
+# Rows come in as JSON, as in ``db.ticket_writes``. Locks are taken in the order of ids, so that two batches never wait
+# for each other.
+_CONVERSATIONS = text("""
+WITH wanted AS (
+    SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (id uuid, external_id text, channel text,
+        channel_id uuid, tags text[], requester_id uuid, requester_external_id text, name text, email text, named boolean)
+),
+people AS (
+    INSERT INTO requesters (id, organization_id, external_id, name, email)
+    SELECT DISTINCT ON (requester_id) requester_id, :organization, requester_external_id, name, email
+    FROM wanted AS w
+    WHERE named OR NOT EXISTS (SELECT FROM conversations AS c WHERE c.id = w.id)
+    ORDER BY requester_id
+    ON CONFLICT (id) DO UPDATE
+    SET name = coalesce(excluded.name, requesters.name), email = coalesce(excluded.email, requesters.email)
+    WHERE (excluded.name, excluded.email) IS DISTINCT FROM (requesters.name, requesters.email)
+)
+INSERT INTO conversations (id, organization_id, external_id, channel, channel_id, requester_id, handled_by, tags)
+SELECT id, :organization, external_id, channel, channel_id, requester_id, 'bot', coalesce(tags, '{}')
+FROM wanted ORDER BY id
+ON CONFLICT (id) DO UPDATE SET tags = ARRAY(SELECT DISTINCT unnest(conversations.tags || excluded.tags) ORDER BY 1)
+RETURNING id, external_id, channel, channel_id, requester_id, handled_by, tags, waiting_since, answered_at, ticket_id,
+    created_at, (SELECT rules_revision FROM organizations WHERE organizations.id = :organization) AS rules_revision
+""")
+
+_MESSAGES = text(f"""
+WITH fresh AS (
+    INSERT INTO messages (id, organization_id, conversation_id, ticket_id, external_id, author_kind, author_id,
+        author_name, body, automatic, reading, sent_at)
+    SELECT r.id, :organization, r.conversation_id, c.ticket_id, r.external_id, r.author_kind, r.author_id,
+        r.author_name, r.body, r.automatic, r.reading, r.sent_at
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (id uuid, conversation_id uuid, external_id text,
+        author_kind text, author_id uuid, author_name text, body text, automatic boolean, reading jsonb,
+        sent_at timestamptz)
+    JOIN conversations AS c ON c.id = r.conversation_id
+    ON CONFLICT DO NOTHING
+    RETURNING id, conversation_id
+)
+SELECT c.id,
+    ARRAY(SELECT f.id FROM fresh AS f WHERE f.conversation_id = c.id) AS fresh,
+    (SELECT json_agg(json_build_array(m.sent_at, m.reading->'sentiment')) FROM (
+        SELECT sent_at, reading FROM messages
+        WHERE conversation_id = c.id AND reading IS NOT NULL AND NOT automatic
+        ORDER BY sent_at DESC LIMIT {MAX_BACK}
+    ) AS m)::text AS sentiments,
+    (SELECT json_object_agg(a.rule_id, a.at) FROM (
+        SELECT rule_id, max(at) AS at FROM decisions
+        WHERE conversation_id = c.id AND message_id IS NOT NULL AND outcome <> 'cooldown' GROUP BY rule_id
+    ) AS a)::text AS acted_at,
+    o.start::text AS opening
+FROM conversations AS c LEFT JOIN ticket_openings AS o ON o.ticket_id = c.ticket_id
+WHERE c.id = ANY(:conversations)
+""")  # noqa: S608 - a constant
+
+_TIMES = text("""
+UPDATE conversations AS c
+SET answered_at = w.answered_at, waiting_since = w.waiting_since
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS w (id uuid, answered_at timestamptz, waiting_since timestamptz)
+WHERE c.id = w.id
+""")
+
+_ANSWERED = text("""
+UPDATE conversations AS c
+SET answered_at = greatest(c.answered_at, :at),
+    waiting_since = (
+        SELECT min(m.sent_at) FROM messages AS m
+        WHERE m.conversation_id = c.id AND m.author_kind = 'customer' AND NOT m.automatic
+            AND m.sent_at > greatest(c.answered_at, :at)
+    )
+WHERE c.id = :id
+RETURNING answered_at, waiting_since
+""")
+
+_WROTE = text("""
+UPDATE conversations SET waiting_since = least(waiting_since, :at)
+WHERE id = :id AND (answered_at IS NULL OR answered_at < :at) AND (waiting_since IS NULL OR waiting_since > :at)
+""")
+
+
+async def keep_conversations(
+    session: AsyncSession, organization_id: UUID, wanted: Sequence[NewConversation]
+) -> dict[UUID, KeptConversation]:
+    """Make or find the conversations, each id once, and lock them. The caller owns the transaction."""
+    rows = [
+        {
+            "id": each.id,
+            "external_id": each.external_id,
+            "channel": each.channel,
+            "channel_id": each.channel_id,
+            "tags": each.tags,
+            "requester_id": each.requester.id,
+            "requester_external_id": each.requester.external_id,
+            "name": each.requester.name,
+            "email": each.requester.email,
+            "named": each.requester.named,
+        }
+        for each in wanted
+    ]
+    kept = await session.execute(_CONVERSATIONS, {"rows": _json(rows), "organization": organization_id})
+    return {row.id: KeptConversation(*row) for row in kept}
+
+
+async def keep_messages(
+    session: AsyncSession, organization_id: UUID, wanted: Sequence[NewMessage]
+) -> tuple[set[UUID], dict[UUID, Past]]:
+    """Keep the messages that are not there yet; their ids, and by conversation what there was before them."""
+    values = {
+        "rows": to_json([vars(each) for each in wanted]).decode(),
+        "organization": organization_id,
+        "conversations": list({each.conversation_id for each in wanted}),
+    }
+    fresh: set[UUID] = set()
+    past: dict[UUID, Past] = {}
+    for row in await session.execute(_MESSAGES, values):
+        fresh |= set(row.fresh)
+        past[row.id] = Past(
+            sentiments=tuple((datetime.fromisoformat(at), score) for at, score in json.loads(row.sentiments or "[]")),
+            acted_at={UUID(rule): datetime.fromisoformat(at) for rule, at in json.loads(row.acted_at or "{}").items()},
+            opening=json.loads(row.opening) if row.opening else None,
+        )
+    return fresh, past
+
+
+async def keep_times(session: AsyncSession, conversations: Sequence[KeptConversation]) -> None:
+    """Write down since when the conversations wait, as their objects say."""
+    rows = [
+        {"id": each.id, "answered_at": each.answered_at, "waiting_since": each.waiting_since} for each in conversations
+    ]
+    await session.execute(_TIMES, {"rows": _json(rows)})
+
+
+async def customer_wrote(session: AsyncSession, conversation_id: UUID, at: datetime) -> None:
+    """The customer waits since ``at``, unless they wait longer or were answered later. For stored messages."""
+    await session.execute(_WROTE, {"id": conversation_id, "at": at})
+
+
+async def person_answered(
+    session: AsyncSession, conversation_id: UUID, at: datetime
+) -> tuple[datetime | None, datetime | None]:
+    """A person answered at ``at``; when one last did, and since when the customer waits now. For stored messages."""
+    answered_at, waiting_since = (await session.execute(_ANSWERED, {"id": conversation_id, "at": at})).one()
+    return answered_at, waiting_since
+
+
+def _json(rows: Sequence[Mapping[str, Any]]) -> str:
+    return to_json(rows).decode()

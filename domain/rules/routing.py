@@ -1,0 +1,27 @@
+"""What rules make of a ticket: of several that set a field, the first in order has it; tags add up."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from domain.ladders import Frozen
+from domain.priority import Priority
+from domain.rules.rule import EscalationActions, RoutingActions
+
+
+class Properties(Frozen):
+    """What a ticket has been given so far; ``None`` where nobody has said anything."""
+
+    team_id: UUID | None = None
+    assignee_id: UUID | None = None
+    priority: Priority | None = None
+    tags: tuple[str, ...] = ()
+    sla_policy_id: UUID | None = None
+
+    def with_actions(self, actions: Iterable[EscalationActions | RoutingActions]) -> "Properties":
+        """These, and where there is nothing yet, what ``actions`` say."""
+        result = self
+        for each in actions:
+            given = Properties(**each.model_dump(include=set(Properties.model_fields)))
+            empty = {name: value for name, value in given if name != "tags" and getattr(result, name) is None}
+            result = result.model_copy(update={**empty, "tags": tuple(dict.fromkeys((*result.tags, *given.tags)))})
+        return result
