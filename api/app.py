@@ -12,10 +12,13 @@ from api.body_limit import BodyLimit
 from api.codec_access import CodecOrigin
 from api.dependencies import Services
 from api.read_model import ReadModel
+from api.reader import Reader
 from api.request_log import RequestLog
 from api.routers import (
     calendars,
     codec,
+    conversations,
+    decisions,
     escalation_ladders,
     health,
     members,
@@ -26,8 +29,11 @@ from api.routers import (
     teams,
     tickets,
 )
+from api.rule_book import RuleBooks
 from db.engine import make_engine, make_reads, make_sessions
 from db.queues import Queue, Queues
+from domain.detection.human_request import builtin_detector
+from domain.sentiment.support import builtin_scorer
 from settings import Settings
 from telemetry import ApiMetrics, Gauge, api_telemetry
 from tracing import Tracing
@@ -39,6 +45,8 @@ LARGEST_BODY = 1_000_000
 _NOUNS = (
     tickets,
     messages,
+    conversations,
+    decisions,
     sla_policies,
     calendars,
     reminder_ladders,
@@ -120,6 +128,8 @@ def _lifespan(settings: Settings, tracing: Tracing) -> Callable[[FastAPI], Abstr
                 # Lazily, so that the API starts, and says what is away, before Temporal does.
                 temporal=await connect(settings, lazy=True, plugins=tracing.plugins),
                 read_model=read_model,
+                rule_books=RuleBooks(make_reads(engine)),
+                reader=Reader(builtin_detector(), builtin_scorer()),
             )
             yield
         finally:

@@ -13,6 +13,8 @@ from temporalio.client import Client
 
 from api.problems import Problem
 from api.read_model import ReadModel
+from api.reader import Reader
+from api.rule_book import RuleBooks
 from api.security import hash_api_key, same_secret
 from db.engine import Sessions
 from db.models import ApiKey, Member, Team
@@ -29,6 +31,8 @@ class Services:
     reads: Sessions
     temporal: Client
     read_model: ReadModel
+    rule_books: RuleBooks
+    reader: Reader
 
 
 # Dependencies are coroutines throughout: FastAPI sends plain functions to a thread, which costs each request dearly.

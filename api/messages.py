@@ -4,15 +4,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.idempotency import RequestId, claim
 from api.problems import Problem
 from api.schemas.conversation import Author, CreateMessage, CreateNote
 from api.ticket_gateway import Fact
 from api.tickets import Answer, Tickets, customer
-from db.models import Message, Note, TicketEventRow
+from db.conversations import customer_wrote, person_answered
+from db.models import Conversation, Message, Note, TicketEventRow
 from db.tickets import RecordedTicket, find_ticket
 from domain.commands import AgentReplied, CustomerReplied, NoteAdded
 from domain.errors import TicketClosed
@@ -86,6 +88,38 @@ class Messages:
         fact = NoteAdded(note_id=note.id, at=note.created_at, actor=caller.actor)
         return Told(note, await self._tell(recorded, note, fact), fresh)
 
+    async def tell_ticket(self, ticket_id: UUID, message_id: UUID, fact: Fact, *, fresh: bool) -> RecordedTicket | None:
+        """Tell a conversation's ticket, or the one that follows up on it, of a stored message; do not wait for more.
+
+        ``None`` where there is nothing to tell: it has been told, or the ticket is closed and takes no such message.
+        """
+        recorded = await self.tickets.find(ticket_id)
+        if not fresh and await self.tickets.knows(ticket_id, fact.request_id):
+            return None
+        if recorded.ticket.status is Status.CLOSED:
+            if not isinstance(fact, CustomerReplied) or fact.automatic:
+                return None
+            recorded = await self._takes_messages(recorded)
+            if recorded.ticket.id != ticket_id:
+                await self._moved(recorded.ticket, message_id)
+
+        async def send(to: Ticket, start: bool) -> None:
+            await self.tickets.gateway.tell(to, fact, start=start)
+
+        try:
+            await self.tickets.deliver(recorded, send, isinstance(fact, CustomerReplied))
+        except TicketClosed:
+            return None
+        return recorded
+
+    async def _moved(self, ticket: Ticket, message_id: UUID) -> None:
+        """The conversation goes on in another ticket, from this message on."""
+        session = self.tickets.session
+        async with session.begin():
+            of_ticket = Conversation.id == ticket.conversation_id
+            await session.execute(update(Conversation).where(of_ticket).values(ticket_id=ticket.id))
+            await session.execute(update(Message).where(Message.id == message_id).values(ticket_id=ticket.id))
+
     async def _store(
         self, recorded: RecordedTicket, document: CreateMessage, request: RequestId
     ) -> tuple[Message, bool]:
@@ -113,6 +147,7 @@ class Messages:
                 await claim(session, caller.organization_id, request)
             message = await session.scalar(statement.on_conflict_do_nothing().returning(Message))
             if message is not None:
+                await _note_time(session, message)
                 return message, True
             kept = (
                 await session.scalars(
@@ -176,7 +211,7 @@ class Messages:
         tickets, old = self.tickets, recorded.ticket
         request = RequestId(key=f"follow-up:{old.id}", fingerprint="follow-up", given=True)
         async with tickets.session.begin():
-            number, at = await tickets.reserve_number(request)
+            reserved = await tickets.reserve_number(request)
         ticket = Ticket(
             **old.model_dump(
                 include={
@@ -192,11 +227,11 @@ class Messages:
                 }
             ),
             id=follow_up_id(old.id),
-            number=number,
+            number=reserved.number,
             follow_up_of=old.id,
-            created_at=at,
-            updated_at=at,
-            status_since=at,
+            created_at=reserved.at,
+            updated_at=reserved.at,
+            status_since=reserved.at,
         )
         created = Created(
             actor=customer(recorded.requester),
@@ -206,6 +241,14 @@ class Messages:
         )
         with tickets.services.read_model.watch(ticket.id) as watch:
             return (await tickets.start(watch, ticket, recorded.requester, created)).recorded
+
+
+async def _note_time(session: AsyncSession, message: Message) -> None:
+    """Keep since when the conversation's customer waits; part of the caller's transaction."""
+    if message.author_kind == Author.AGENT:
+        await person_answered(session, message.conversation_id, message.sent_at)
+    elif not message.automatic:
+        await customer_wrote(session, message.conversation_id, message.sent_at)
 
 
 def _fact(message: Message, recorded: RecordedTicket, tickets: Tickets) -> CustomerReplied | AgentReplied:

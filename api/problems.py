@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from psycopg import Error as PsycopgError
 from psycopg.errors import UniqueViolation
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
@@ -130,10 +130,10 @@ def unique_or(detail: str) -> Iterator[None]:
         raise
 
 
-def problem_response(code: str, detail: str, extra: Mapping[str, Any] | None = None) -> Response:
-    """The document as an answer, with ``Retry-After`` where trying again may help."""
+def problem_document(code: str, detail: str, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The document, plain JSON values."""
     status = STATUS_OF[code]
-    body = {
+    return {
         "type": f"urn:baton:problem:{code}",
         "title": _TITLES.get(code, HTTPStatus(status).phrase),
         "status": status,
@@ -141,6 +141,18 @@ def problem_response(code: str, detail: str, extra: Mapping[str, Any] | None = N
         "detail": detail,
         **(extra or {}),
     }
+
+
+def invalid_document(error: ValidationError | RequestValidationError) -> dict[str, Any]:
+    """What is wrong with a document, without the offending input: it may be a customer's text or a secret."""
+    errors = [{"at": "/".join(str(part) for part in e["loc"]), "message": e["msg"]} for e in error.errors()]
+    return problem_document("invalid_request", "Mend what `errors` lists and send it again.", {"errors": errors})
+
+
+def problem_response(code: str, detail: str, extra: Mapping[str, Any] | None = None) -> Response:
+    """The document as an answer, with ``Retry-After`` where trying again may help."""
+    body = problem_document(code, detail, extra)
+    status = STATUS_OF[code]
     headers = {}
     if status in (503, 504):
         headers["Retry-After"] = RETRY_AFTER_SECONDS
@@ -190,9 +202,8 @@ async def _refusal(_: Request, error: Exception) -> Response:
 
 async def _invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    # Without the offending input: it may be a customer's text or a secret.
-    errors = [{"at": "/".join(str(part) for part in e["loc"]), "message": e["msg"]} for e in error.errors()]
-    return problem_response("invalid_request", "Mend what `errors` lists and send it again.", {"errors": errors})
+    document = invalid_document(error)
+    return JSONResponse(document, status_code=document["status"], media_type=MEDIA_TYPE)
 
 
 async def _http(_: Request, error: Exception) -> Response:

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
-from temporalio.client import RPCError, WorkflowExecutionStatus
+from temporalio.client import RPCError, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCStatusCode
@@ -13,7 +13,7 @@ from api.dependencies import Principal, Services
 from api.idempotency import RequestId
 from api.problems import Problem, not_found
 from api.schemas.sla import RolloutView
-from workflows.rollout import RolloutWorkflow, StartRollout
+from workflows.rollout import RolloutProgress, RolloutWorkflow, StartRollout
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,9 @@ class Rollouts:
     async def read(self, rollout_id: UUID) -> RolloutView:
         """How far a rollout has come, or ``not_found``."""
         timeout = self.services.settings.command_timeout
-        handle = self.services.temporal.get_workflow_handle_for(RolloutWorkflow.run, self._workflow_id(rollout_id))
+        handle: WorkflowHandle[RolloutWorkflow, RolloutProgress] = self.services.temporal.get_workflow_handle(
+            self._workflow_id(rollout_id), result_type=RolloutProgress
+        )
         try:
             async with asyncio.timeout(timeout.total_seconds()):
                 description = await handle.describe(rpc_timeout=timeout)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from api.problems import Problem
 from db.engine import Sessions
 from db.rules import KeptRules, load_rules
 from domain.calendar import BusinessCalendar, is_open
@@ -29,6 +30,12 @@ class RuleBook:
     def of(cls, kept: KeptRules) -> "RuleBook":
         """The compiled book."""
         return cls(kept.revision, in_force(kept.events), in_force(kept.routing), kept.calendar, kept.channels)
+
+    def kind_of(self, channel_id: UUID) -> str:
+        """The kind of one of the organization's channels, or ``invalid_reference``."""
+        if channel_id not in self.channels:
+            raise Problem("invalid_reference", "channel_id names no channel of this organization.", at="channel_id")
+        return self.channels[channel_id]
 
     def business_hours(self, at: datetime) -> bool | None:
         """Whether the organization works at ``at``; ``None`` without a calendar."""

@@ -38,6 +38,7 @@ from domain.ticket import Ticket
 from settings import Settings
 from workflows.attributes import attributes_of
 from workflows.details import summary
+from workflows.handles import ticket_handle
 from workflows.messages import Created, LiveTicket, Outcome, StartTicket, Submitted
 from workflows.search_attributes import TICKET_ORGANIZATION
 from workflows.ticket import TicketWorkflow
@@ -104,6 +105,34 @@ class TicketGateway:
                 if error.status is RPCStatusCode.NOT_FOUND:
                     raise _away() from None
                 raise
+
+    async def open(self, start: StartTicket, fact: Fact) -> bool:
+        """Start a new ticket with the first fact it is told, and tell one that runs already; false for one that ended.
+
+        Safe to repeat: a ticket starts once, and takes a fact once.
+        """
+        assert start.ticket is not None
+        async with self._answers():
+            try:
+                await self.client.start_workflow(
+                    TicketWorkflow.run,
+                    start,
+                    id=workflow_id(start.ticket_id),
+                    task_queue=self.settings.temporal_task_queue,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    search_attributes=attributes_of(start.ticket),
+                    static_summary=summary(start.ticket),
+                    start_signal=_SIGNALS[type(fact)].__name__,
+                    start_signal_args=[fact],
+                    rpc_timeout=self._timeout,
+                )
+            except WorkflowAlreadyStartedError:
+                return False
+            except RPCError as error:
+                if error.status is RPCStatusCode.NOT_FOUND:
+                    raise _away() from None
+                raise
+        return True
 
     async def command(self, ticket_id: UUID, command: Command) -> Outcome:
         """Have the workflow act on a command, and return what it made of it."""
@@ -186,7 +215,7 @@ class TicketGateway:
         return update_id(command.request_id, self.settings.secret_key)
 
     def _handle(self, ticket_id: UUID) -> WorkflowHandle[TicketWorkflow, Ticket]:
-        return self.client.get_workflow_handle_for(TicketWorkflow.run, workflow_id(ticket_id))
+        return ticket_handle(self.client, ticket_id)
 
     @property
     def _timeout(self) -> timedelta:

@@ -3,12 +3,15 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
+from pydantic import JsonValue
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.decisions import because, decision_row
 from api.dependencies import Principal, Services, find_member, find_team
 from api.idempotency import RequestId, check_fingerprint
 from api.problems import Problem, not_found
@@ -16,7 +19,7 @@ from api.read_model import Watch
 from api.request_log import concerns
 from api.schemas.ticket import CreateTicket, RequesterDocument
 from api.ticket_gateway import RunEnded, TicketGateway
-from db.models import Conversation, IdempotentRequest, Organization, Requester
+from db.models import Conversation, Decision, IdempotentRequest, Member, Organization, Requester, Team
 from db.tickets import (
     KeptAnswer,
     RecordedTicket,
@@ -30,7 +33,11 @@ from domain.commands import ChangeStatus, Command
 from domain.events import Actor, ActorKind, EventKind
 from domain.ids import conversation_id, requester_id, ticket_id, workflow_id
 from domain.lifecycle import check, closed
-from domain.ticket import TRANSITIONS, Status, Ticket, legal_targets
+from domain.priority import Priority
+from domain.rules.evaluation import Facts
+from domain.rules.routing import Properties, route
+from domain.rules.rule import Decided, RoutingActions, RuleKind
+from domain.ticket import MAX_TAGS, TRANSITIONS, Status, Ticket, legal_targets
 from workflows.messages import Created, Outcome
 
 
@@ -41,6 +48,15 @@ class Answer:
     recorded: RecordedTicket
     pending: bool = False
     replayed: bool = False
+
+
+@dataclass(frozen=True)
+class Reserved:
+    """A ticket's number, its moment of creation, and how new the rules were then."""
+
+    number: int
+    at: datetime
+    rules_revision: int
 
 
 @dataclass(frozen=True)
@@ -70,12 +86,13 @@ class Tickets:
             known = await self._known(new_id, request)
             if known is not None:
                 return known
-            ticket, requester = await self._reserve(new_id, document, request)
+            ticket, requester, rules = await self._reserve(new_id, document, request)
             created = Created(
                 actor=self.caller.actor,
                 request_id=request.key,
                 fingerprint=request.fingerprint,
                 description=document.description,
+                because=rules,
             )
             return await self.start(watch, ticket, requester, created)
 
@@ -215,15 +232,20 @@ class Tickets:
         recorded = await watch.until(look, seconds, at_least if at_least > seen else 0)
         return Answer(recorded) if recorded else Answer(fallback, pending=True)
 
-    async def _reserve(self, new_id: UUID, document: CreateTicket, request: RequestId) -> tuple[Ticket, RequesterFacts]:
-        """Take a number and make requester and conversation, in one transaction; safe to repeat for the request."""
+    async def _reserve(
+        self, new_id: UUID, document: CreateTicket, request: RequestId
+    ) -> tuple[Ticket, RequesterFacts, list[dict[str, JsonValue]]]:
+        """Take a number, make requester and conversation, and route the ticket, in one transaction.
+
+        Safe to repeat for the request. Also returns the rules that had a part in it.
+        """
         async with self.session.begin():
             team = await find_team(self.session, self.caller, document.team_id)
             assignee = document.assignee_id and await find_member(
                 self.session, self.caller.organization_id, document.assignee_id, "assignee_id"
             )
             requester = await self._requester(document.requester, new_id)
-            number, at = await self.reserve_number(request)
+            reserved = await self.reserve_number(request)
             await self.session.execute(
                 insert(Conversation)
                 .values(
@@ -231,33 +253,88 @@ class Tickets:
                     organization_id=self.caller.organization_id,
                     channel=document.channel,
                     requester_id=requester.id,
+                    ticket_id=new_id,
                 )
                 .on_conflict_do_nothing()
             )
+            properties, decided = await self._route(document, reserved)
+            rows = [
+                decision_row(RuleKind.ROUTING_RULE, each, self.caller.organization_id, new_id, reserved.at)
+                | {"conversation_id": conversation_id(new_id)}
+                for each in decided
+            ]
+            if rows:
+                await self.session.execute(insert(Decision).values(rows).on_conflict_do_nothing())
+            fields = await self.fields(properties, reserved.at, team, assignee or None)
         ticket = Ticket(
             id=new_id,
             organization_id=self.caller.organization_id,
-            number=number,
+            number=reserved.number,
             title=document.title,
-            priority=document.priority,
-            tags=tuple(document.tags),
             source=document.source,
             channel=document.channel,
             requester_id=requester.id,
             conversation_id=conversation_id(new_id),
-            team_id=team.id if team else None,
-            team_name=team.name if team else None,
-            assignee_id=assignee.id if assignee else None,
-            assignee_name=assignee.name if assignee else None,
-            assigned_at=at if assignee else None,
-            assignment_episode=1 if assignee else 0,
-            created_at=at,
-            updated_at=at,
-            status_since=at,
+            **fields,
         )
-        return ticket, requester
+        return ticket, requester, because(decided)
 
-    async def reserve_number(self, request: RequestId) -> tuple[int, datetime]:
+    async def _route(
+        self, document: CreateTicket, reserved: "Reserved"
+    ) -> tuple[Properties, list[Decided[RoutingActions]]]:
+        """What the routing rules give the ticket beside what its creator gave it."""
+        given = Properties(
+            team_id=document.team_id,
+            assignee_id=document.assignee_id,
+            priority=document.priority if "priority" in document.model_fields_set else None,
+            tags=tuple(document.tags),
+        )
+        book = await self.services.rule_books.at(self.caller.organization_id, reserved.rules_revision)
+        if not len(book.routing):
+            return given, []
+        text = f"{document.title}\n{document.description}"
+        reading = await self.services.reader.read(text)
+        facts = Facts(
+            text=text,
+            channels=frozenset({document.channel.value}),
+            sentiments=(reading.sentiment,),
+            human_request=reading.human_request,
+            business_hours=book.business_hours(reserved.at),
+        )
+        return route(book.routing, facts, given, reserved.at)
+
+    async def fields(
+        self, properties: Properties, at: datetime, team: Team | None = None, assignee: Member | None = None
+    ) -> dict[str, Any]:
+        """The fields of a new ticket with these properties; a team that is gone or a member who left is left out.
+
+        ``team`` and ``assignee`` are those of the properties where the caller has them already.
+        """
+        session, mine = self.session, self.caller.organization_id
+        if team is None and properties.team_id is not None:
+            team = await session.scalar(select(Team).where(Team.id == properties.team_id, Team.organization_id == mine))
+        if assignee is None and properties.assignee_id is not None:
+            assignee = await session.scalar(
+                select(Member).where(
+                    Member.id == properties.assignee_id, Member.organization_id == mine, Member.status == "active"
+                )
+            )
+        return {
+            "priority": properties.priority or Priority.NORMAL,
+            "tags": properties.tags[:MAX_TAGS],
+            "sla_policy_id": properties.sla_policy_id,
+            "team_id": team.id if team else None,
+            "team_name": team.name if team else None,
+            "assignee_id": assignee.id if assignee else None,
+            "assignee_name": assignee.name if assignee else None,
+            "assigned_at": at if assignee else None,
+            "assignment_episode": 1 if assignee else 0,
+            "created_at": at,
+            "updated_at": at,
+            "status_since": at,
+        }
+
+    async def reserve_number(self, request: RequestId) -> "Reserved":
         """The request's ticket number and moment of creation: the same ones however often it is asked.
 
         The caller owns the transaction.
@@ -271,19 +348,25 @@ class Tickets:
         if fresh is None:
             row = (await self.session.scalars(select(IdempotentRequest).where(*mine))).one()
             check_fingerprint(row.fingerprint, request)
-            return row.answer["number"], datetime.fromisoformat(row.answer["created_at"])
-        number = await self.session.scalar(
-            update(Organization)
-            .where(Organization.id == organization_id)
-            .values(next_ticket_number=Organization.next_ticket_number + 1)
-            .returning(Organization.next_ticket_number - 1)
-        )
-        assert number is not None
+            revision = select(Organization.rules_revision).where(Organization.id == organization_id)
+            return Reserved(
+                row.answer["number"],
+                datetime.fromisoformat(row.answer["created_at"]),
+                await self.session.scalar(revision) or 0,
+            )
+        number, revision_now = (
+            await self.session.execute(
+                update(Organization)
+                .where(Organization.id == organization_id)
+                .values(next_ticket_number=Organization.next_ticket_number + 1)
+                .returning(Organization.next_ticket_number - 1, Organization.rules_revision)
+            )
+        ).one()
         at = datetime.now(UTC)
         await self.session.execute(
             update(IdempotentRequest).where(*mine).values(answer={"number": number, "created_at": at.isoformat()})
         )
-        return number, at
+        return Reserved(number, at, revision_now)
 
     async def _requester(self, document: RequesterDocument, new_id: UUID) -> RequesterFacts:
         """The requester known by its external id, with what is newly known of them; else one for this ticket alone."""

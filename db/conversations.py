@@ -91,7 +91,8 @@ class Past:
 _CONVERSATIONS = text("""
 WITH wanted AS (
     SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (id uuid, external_id text, channel text,
-        channel_id uuid, tags text[], requester_id uuid, requester_external_id text, name text, email text, named boolean)
+        channel_id uuid, tags text[], requester_id uuid, requester_external_id text, name text, email text,
+        named boolean)
 ),
 people AS (
     INSERT INTO requesters (id, organization_id, external_id, name, email)

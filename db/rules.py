@@ -50,7 +50,7 @@ async def load_rules(session: AsyncSession, organization_id: UUID) -> KeptRules:
         events,
         routing,
         read_calendar(calendar) if calendar else None,
-        {channel_id: kind for channel_id, kind in channels},
+        {row.id: row.kind for row in channels},
     )
 
 

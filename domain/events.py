@@ -70,6 +70,7 @@ class NoticeKind(StrEnum):
     REMINDER_SENT = "reminder_sent"
     SLA_WARNING = "sla_warning"
     SLA_BREACHED = "sla_breached"
+    ESCALATION_RAISED = "escalation_raised"
 
 
 class Notice(Frozen):

@@ -39,6 +39,7 @@ def create(
     now: datetime,
     request_id: str,
     fingerprint: str,
+    *,
     because: Sequence[Mapping[str, JsonValue]] = (),
 ) -> Story:
     """The first event of a new ticket (given at version 0); ``because`` are the rules that had a part in it."""

@@ -24,6 +24,7 @@ from db.ticket_histories import count_events
 from domain.ids import workflow_id
 from domain.ticket import Status, Ticket
 from repair.progress import stuck
+from workflows.handles import ticket_handle
 from workflows.ticket import TicketWorkflow
 
 PAGE = 500
@@ -107,7 +108,7 @@ class Comparison:
         return await asyncio.gather(*(compare(ticket) for ticket in page))
 
     async def _judge(self, row: Ticket) -> Verdict:
-        handle = self.temporal.get_workflow_handle_for(TicketWorkflow.run, workflow_id(row.id))
+        handle = ticket_handle(self.temporal, row.id)
         try:
             description = await handle.describe()
         except RPCError as error:

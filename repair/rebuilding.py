@@ -12,6 +12,7 @@ from activities.signatures import RECORD_TICKET, TicketBatch
 from activities.ticket_record import TicketRecord
 from domain.ids import workflow_id
 from domain.ticket import Ticket
+from workflows.handles import ticket_handle
 from workflows.ticket import TicketWorkflow
 
 
@@ -41,7 +42,7 @@ class Rebuilding:
         Events of runs that Temporal has forgotten stay as they are. Nobody is told anything twice. What the row refers
         to and is gone comes back empty. Raises ``CannotRebuild``.
         """
-        handle = self.temporal.get_workflow_handle_for(TicketWorkflow.run, workflow_id(ticket_id))
+        handle = ticket_handle(self.temporal, ticket_id)
         live, written = (await handle.query(TicketWorkflow.live)).ticket, None
         while live is not None and live != written:  # it may have gone on meanwhile
             batches = sorted(await self._batches(ticket_id), key=lambda batch: batch.ticket.version)

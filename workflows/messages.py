@@ -18,7 +18,7 @@ class Created(Frozen):
     request_id: str
     fingerprint: str
     description: str = ""
-    because: tuple[dict[str, JsonValue], ...] = ()
+    because: list[dict[str, JsonValue]] = Field(default_factory=list)
 
 
 class Entry(Frozen):

@@ -18,6 +18,7 @@ from db.tickets import RecordedTicket, RequesterFacts
 from domain.ids import workflow_id
 from domain.ticket import Status, Ticket
 from settings import Settings
+from workflows.handles import ticket_handle
 from workflows.search_attributes import TICKET_ORGANIZATION
 from workflows.ticket import TicketWorkflow
 
@@ -119,7 +120,7 @@ class Reader:
 
     async def _workflow(self, id_: str, *, ended: bool) -> Ticket | None:
         """What the workflow holds, or what it ended with; ``None`` where Temporal has no workflow that did either."""
-        handle = self.temporal.get_workflow_handle_for(TicketWorkflow.run, workflow_id(UUID(id_)))
+        handle = ticket_handle(self.temporal, UUID(id_))
         try:
             if ended:
                 return await handle.result(rpc_timeout=_RPC_TIMEOUT)

@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from uuid import uuid4
 
 import httpx
 
@@ -41,6 +42,11 @@ class Things:
                 policy = await self._thing("/sla-policies")
                 made = await self.tenant.post(f"/sla-policies/{policy}/apply", {"dry_run": False, "to": "running"})
                 self.ids[collection] = made["rollout_id"]
+            elif collection == "/conversations":
+                # Known by the id its platform gave it, and made by its first message.
+                message = _EXAMPLES["POST", "/conversations/{external_id}/messages"][0]
+                self.ids[collection] = f"chat-{uuid4()}"
+                await self.tenant.post(f"/conversations/{self.ids[collection]}/messages", message)
             else:
                 made = await self.tenant.post(collection, _EXAMPLES["POST", collection][0])
                 self.ids[collection] = made["id"]

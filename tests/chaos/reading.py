@@ -38,6 +38,7 @@ from domain.sla_book import SlaBook
 from domain.ticket import Status, Ticket
 from settings import Settings
 from tests.chaos.journal import History, now
+from workflows.handles import ticket_handle
 from workflows.messages import LiveTicket
 from workflows.search_attributes import TICKET_ORGANIZATION
 from workflows.ticket import TicketWorkflow
@@ -175,7 +176,7 @@ async def read_api(http: httpx.AsyncClient, history: History) -> dict[str, Liste
 
 
 async def _workflow(temporal: Client, ticket: UUID, *, closed: bool) -> WorkflowReading:
-    handle = temporal.get_workflow_handle_for(TicketWorkflow.run, workflow_id(ticket))
+    handle = ticket_handle(temporal, ticket)
     try:
         if closed:
             return WorkflowReading(await handle.result(rpc_timeout=_RPC_TIMEOUT), ended=True)

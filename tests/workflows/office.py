@@ -35,6 +35,7 @@ from domain.ticket import Status, Ticket
 from settings import Settings
 from tests.support import eventually
 from workflows.attributes import attributes_of
+from workflows.handles import ticket_handle
 from workflows.messages import Created, LiveTicket, Outcome, StartTicket, Submitted
 from workflows.ticket import TicketWorkflow
 
@@ -175,7 +176,7 @@ class Life:
     @property
     def handle(self) -> WorkflowHandle[TicketWorkflow, Ticket]:
         """Whatever run is the latest."""
-        return self.office.client.get_workflow_handle_for(TicketWorkflow.run, workflow_id(self.id))
+        return ticket_handle(self.office.client, self.id)
 
     async def start(self, assignee: str | None, history_limit: int, follow_up_of: UUID | None = None) -> None:
         office, now = self.office, datetime.now(UTC)

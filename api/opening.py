@@ -1,0 +1,184 @@
+"""Tickets made of conversations: opened in the transaction that decided on them, started and told after it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.arrivals import Arrival
+from api.decisions import because, decision_row, why
+from api.idempotency import RequestId
+from api.messages import Messages
+from api.rule_book import RuleBook
+from api.schemas.intake import Writer
+from api.ticket_gateway import Fact
+from api.tickets import Tickets
+from db.models import Conversation, Decision, Member, Message, Notification, TeamMember, TicketOpening
+from db.notices import IN_APP
+from db.tickets import RecordedTicket
+from domain.commands import AgentReplied, CustomerReplied, Edit, Escalate
+from domain.events import SYSTEM, Actor, ActorKind, NoticeKind
+from domain.ids import conversation_ticket_id, decision_id
+from domain.rules.evaluation import Facts
+from domain.rules.routing import Properties, route
+from domain.rules.rule import Decided, EscalationActions, Outcome, RuleKind, acting
+from domain.ticket import MAX_TAGS, MAX_TITLE, Source, Ticket
+from workflows.messages import Created, StartTicket
+
+
+async def act(tickets: Tickets, arrival: Arrival, book: RuleBook, facts: Facts) -> None:
+    """Do in the intake's transaction what the decisions on a message ask for: a ticket, and notifications."""
+    wanted = acting(arrival.decided)
+    if arrival.kept.ticket_id is None and any(each.create_ticket for each in wanted):
+        await _open(tickets, arrival, wanted, book, facts)
+    for each in arrival.decided:
+        if each.outcome is Outcome.ACTED:
+            await _notify(tickets.session, tickets, arrival, each)
+
+
+async def _open(
+    tickets: Tickets, arrival: Arrival, wanted: Sequence[EscalationActions], book: RuleBook, facts: Facts
+) -> None:
+    """Make the conversation's ticket and keep what starts it; nothing runs before the transaction is committed."""
+    kept, message, session = arrival.kept, arrival.message, tickets.session
+    given = Properties(tags=tuple(kept.tags)).with_actions(wanted)
+    properties, routed = route(book.routing, facts, given, message.sent_at)
+    request = RequestId(key=f"conversation:{kept.id}", fingerprint="conversation", given=True)
+    reserved = await tickets.reserve_number(request)
+    ticket = Ticket(
+        id=conversation_ticket_id(kept.id),
+        organization_id=tickets.caller.organization_id,
+        number=reserved.number,
+        title=_title(message.body),
+        source=Source.RULE,
+        channel=kept.channel,
+        requester_id=kept.requester_id,
+        conversation_id=kept.id,
+        **await tickets.fields(properties, reserved.at),
+    )
+    created = Created(
+        actor=SYSTEM,
+        request_id=request.key,
+        fingerprint=request.fingerprint,
+        description=message.body,
+        because=because((*arrival.decided, *routed)),
+    )
+    start = StartTicket(
+        ticket_id=ticket.id, ticket=ticket, created=created, history_limit=tickets.services.settings.history_limit
+    )
+    session.add(
+        TicketOpening(ticket_id=ticket.id, organization_id=ticket.organization_id, start=start.model_dump(mode="json"))
+    )
+    await session.flush()
+    await session.execute(update(Conversation).where(Conversation.id == kept.id).values(ticket_id=ticket.id))
+    await session.execute(update(Message).where(Message.id == message.id).values(ticket_id=ticket.id))
+    kept.ticket_id, arrival.opening = ticket.id, start
+    if routed:
+        rows = [
+            decision_row(RuleKind.ROUTING_RULE, each, ticket.organization_id, ticket.id, message.sent_at)
+            | {"conversation_id": kept.id}
+            for each in routed
+        ]
+        await session.execute(insert(Decision).values(rows).on_conflict_do_nothing())
+
+
+async def _notify(
+    session: AsyncSession, tickets: Tickets, arrival: Arrival, decided: Decided[EscalationActions]
+) -> None:
+    """Tell the members a rule names, each once a decision."""
+    actions, organization_id = decided.rule.actions, tickets.caller.organization_id
+    if not (actions.notify_team_ids or actions.notify_member_ids):
+        return
+    in_teams = select(TeamMember.member_id).where(TeamMember.team_id.in_(actions.notify_team_ids))
+    receivers = await session.scalars(
+        select(Member.id).where(
+            Member.organization_id == organization_id,
+            Member.status == "active",
+            Member.id.in_(in_teams) | Member.id.in_(actions.notify_member_ids),
+        )
+    )
+    known_as = decision_id(arrival.message.id, decided.rule.id)
+    rows = [
+        {
+            "organization_id": organization_id,
+            "key": f"{known_as}:{member_id}:{IN_APP}",
+            "member_id": member_id,
+            "conversation_id": arrival.kept.id,
+            "ticket_id": arrival.kept.ticket_id,
+            "kind": NoticeKind.ESCALATION_RAISED,
+            "why": why(decided),
+        }
+        for member_id in sorted(set(receivers), key=str)
+    ]
+    if rows:
+        await session.execute(insert(Notification).values(rows).on_conflict_do_nothing(index_elements=["key"]))
+
+
+def decisions_on(arrival: Arrival) -> list[dict[str, Any]]:
+    """The rows of what escalation events decided on a message."""
+    conversation = {"conversation_id": arrival.kept.id}
+    rows = []
+    for each in arrival.decided:
+        row = decision_row(
+            RuleKind.ESCALATION_EVENT, each, arrival.organization_id, arrival.message.id, arrival.message.sent_at
+        )
+        rows.append(
+            row | conversation | {"ticket_id": arrival.kept.ticket_id if each.outcome is Outcome.ACTED else None}
+        )
+    return rows
+
+
+def _title(body: str) -> str:
+    """The first line of what the customer wrote."""
+    line = next((stripped for line in body.splitlines() if (stripped := line.strip())), "Conversation")
+    return line if len(line) <= MAX_TITLE else f"{line[: MAX_TITLE - 1].rstrip()}…"
+
+
+# After the commit
+
+
+async def tell_about(messages: Messages, arrival: Arrival) -> None:
+    """Start the conversation's ticket if that is still to be done, and tell it of the message. Safe to repeat."""
+    ticket_id, author = arrival.kept.ticket_id, arrival.document.author
+    if ticket_id is None or author is Writer.BOT:
+        return
+    tickets, fact = messages.tickets, _fact(messages, arrival)
+    if arrival.opening is not None:
+        new = await tickets.gateway.open(arrival.opening, fact)
+        async with tickets.session.begin():
+            await tickets.session.execute(delete(TicketOpening).where(TicketOpening.ticket_id == ticket_id))
+        if new:
+            return
+    told = await messages.tell_ticket(ticket_id, arrival.message.id, fact, fresh=arrival.fresh)
+    if told is not None and arrival.had_ticket:
+        await _raise(tickets, told, arrival)
+
+
+async def _raise(tickets: Tickets, recorded: RecordedTicket, arrival: Arrival) -> None:
+    """Have the ticket that was there already follow the rules that matched: a higher priority, more tags."""
+    acted = [each for each in arrival.decided if each.outcome is Outcome.ACTED]
+    if not acted:
+        return
+    ticket = recorded.ticket
+    wanted = Properties().with_actions(acting(acted))
+    known_as = decision_id(arrival.message.id, acted[0].rule.id)
+    if wanted.priority is not None and wanted.priority.rank > ticket.priority.rank:
+        request = RequestId(key=f"escalate:{known_as}", fingerprint="decision", given=True)
+        escalate = Escalate(
+            request_id=request.key, fingerprint="decision", reason=why(acted[0]), priority=wanted.priority
+        )
+        await tickets.submit(ticket.id, escalate, request)
+    tags = tuple(dict.fromkeys((*ticket.tags, *wanted.tags)))[:MAX_TAGS]
+    if tags != ticket.tags:
+        request = RequestId(key=f"tags:{known_as}", fingerprint="decision", given=True)
+        await tickets.submit(ticket.id, Edit(request_id=request.key, fingerprint="decision", tags=tags), request)
+
+
+def _fact(messages: Messages, arrival: Arrival) -> Fact:
+    message = arrival.message
+    if arrival.document.author is Writer.CUSTOMER:
+        actor = Actor(kind=ActorKind.CUSTOMER, id=arrival.kept.requester_id, name=message.author_name)
+        return CustomerReplied(message_id=message.id, at=message.sent_at, actor=actor, automatic=message.automatic)
+    return AgentReplied(message_id=message.id, at=message.sent_at, actor=messages.tickets.caller.actor)

@@ -1,0 +1,177 @@
+"""Conversations: messages in, what was decided on them, and the conversation as it is."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from sqlalchemy import select
+
+from api.arrivals import Arrival
+from api.decisions import evidence_rows
+from api.dependencies import Caller, Principal, Session
+from api.idempotency import REPLAYED
+from api.intake import Intake
+from api.pagination import Page, Paging, page_by_time
+from api.problems import Problem, invalid_document, not_found, problem_document
+from api.routers.tickets import Acting
+from api.schemas.conversation import MessageView
+from api.schemas.decision import EvidenceView
+from api.schemas.fields import ExternalId
+from api.schemas.intake import (
+    Batch,
+    BatchView,
+    ConversationView,
+    HumanRequestView,
+    IncomingMessage,
+    IncomingRow,
+    IncomingView,
+    MadeDecisionView,
+    ReadingView,
+    RowStatus,
+    RowView,
+)
+from db.models import Conversation, Message
+from domain.reading import Reading
+
+router = APIRouter(tags=["conversations"])
+
+KnownAs = Annotated[ExternalId, Path(description="The chat platform's own id of the conversation.")]
+
+
+@router.post(
+    "/conversations/{external_id}/messages",
+    status_code=201,
+    response_model=IncomingView,
+    summary="Take in a message of a conversation and decide on it",
+)
+async def take_message(external_id: KnownAs, document: IncomingMessage, tickets: Acting) -> Response:
+    """Keep the message once by its `external_id`, and answer with what was decided.
+
+    Sent again it is answered as before, with status 200, and what an error had left undone is done.
+    """
+    intake = Intake(tickets)
+    [arrival] = await intake.take([(external_id, document)])
+    if isinstance(arrival, Problem):
+        raise arrival
+    await intake.tell([arrival])
+    headers = {} if arrival.fresh else {REPLAYED: "true"}
+    view = _view(arrival)
+    status = 201 if arrival.fresh else 200
+    return Response(view.model_dump_json(), status, headers, media_type=JSONResponse.media_type)
+
+
+@router.post("/messages/batch", summary="Take in many messages at once")
+async def take_batch(batch: Batch, tickets: Acting) -> BatchView:
+    """Each is kept and decided on as if it had come alone; one that is not valid is refused and holds up no other."""
+    rows: list[RowView | None] = [None] * len(batch.messages)
+    valid: list[tuple[int, IncomingRow]] = []
+    for place, raw in enumerate(batch.messages):
+        try:
+            valid.append((place, IncomingRow.model_validate(raw)))
+        except ValidationError as error:
+            rows[place] = RowView(row=place, status=RowStatus.REFUSED, problem=invalid_document(error))
+    intake = Intake(tickets)
+    arrivals = await intake.take([(row.conversation, row) for _, row in valid])
+    await intake.tell([each for each in arrivals if isinstance(each, Arrival)])
+    for (place, _), each in zip(valid, arrivals, strict=True):
+        if isinstance(each, Problem):
+            problem = problem_document(each.code, each.detail, each.extra)
+            rows[place] = RowView(row=place, status=RowStatus.REFUSED, problem=problem)
+        else:
+            status = RowStatus.STORED if each.fresh else RowStatus.KNOWN
+            rows[place] = RowView(row=place, status=status, message=_view(each))
+    done = [row for row in rows if row is not None]
+    counted = {status: sum(row.status is status for row in done) for status in RowStatus}
+    return BatchView(
+        stored=counted[RowStatus.STORED],
+        known=counted[RowStatus.KNOWN],
+        refused=counted[RowStatus.REFUSED],
+        rows=done,
+    )
+
+
+@router.get("/conversations", summary="List conversations")
+async def list_conversations(caller: Caller, session: Session, place: Paging) -> Page[ConversationView]:
+    mine = select(Conversation).where(Conversation.organization_id == caller.organization_id)
+    return await page_by_time(session, mine, Conversation, ConversationView, place)
+
+
+@router.get("/conversations/{external_id}", summary="Read a conversation")
+async def read_conversation(external_id: KnownAs, caller: Caller, session: Session) -> ConversationView:
+    return ConversationView.model_validate(await find_conversation(session, caller, external_id))
+
+
+@router.get("/conversations/{external_id}/messages", summary="Read a conversation's messages")
+async def list_messages(external_id: KnownAs, caller: Caller, session: Session, place: Paging) -> Page[MessageView]:
+    """In the order in which they came in."""
+    found = await find_conversation(session, caller, external_id)
+    mine = select(Message).where(Message.conversation_id == found.id)
+    return await page_by_time(session, mine, Message, MessageView, place)
+
+
+async def find_conversation(session: Session, caller: Principal, external_id: str) -> Conversation:
+    """The caller's conversation that its platform knows by this id, or ``not_found``."""
+    found = await session.scalar(
+        select(Conversation).where(
+            Conversation.organization_id == caller.organization_id, Conversation.external_id == external_id
+        )
+    )
+    if found is None:
+        raise not_found("conversation")
+    return found
+
+
+def _view(arrival: Arrival) -> IncomingView:
+    kept, message = arrival.kept, arrival.message
+    if arrival.fresh:
+        decisions = [
+            MadeDecisionView(
+                rule_id=each.rule.id,
+                rule=each.rule.name,
+                version=each.rule.version,
+                outcome=each.outcome,
+                evidence=[EvidenceView.model_validate(row) for row in evidence_rows(each)],
+            )
+            for each in arrival.decided
+        ]
+    else:
+        decisions = [
+            MadeDecisionView(
+                rule_id=row.rule_id,
+                rule=row.rule_name,
+                version=row.rule_version,
+                outcome=row.outcome,
+                evidence=[EvidenceView.model_validate(each) for each in row.evidence],
+            )
+            for row in arrival.stored_decisions
+        ]
+    return IncomingView(
+        id=message.id,
+        external_id=message.external_id,
+        conversation_id=kept.id,
+        author=message.author_kind,
+        sent_at=message.sent_at,
+        automatic=message.automatic,
+        waiting_since=kept.waiting_since,
+        handled_by=kept.handled_by,
+        ticket_id=kept.ticket_id,
+        reading=_reading_view(arrival.reading) if arrival.reading else None,
+        decisions=decisions,
+    )
+
+
+def _reading_view(reading: Reading) -> ReadingView:
+    request = reading.human_request
+    return ReadingView(
+        sentiment=reading.sentiment,
+        human_request=HumanRequestView(
+            requested=request.requested,
+            score=request.score,
+            span=request.span,
+            reason=request.reason,
+            decided_by=reading.decided_by,
+            fallback=reading.fallback,
+        ),
+        automatic=reading.automatic,
+    )
