@@ -98,6 +98,16 @@ async def _principal(
 Caller = Annotated[Principal, Depends(_principal)]
 
 
+async def _acting_member(caller: Caller) -> UUID:
+    if caller.actor.member_id is None:
+        raise Problem("member_required", "Only a member can do this: send Baton-On-Behalf-Of with the member's id.")
+    return caller.actor.member_id
+
+
+ActingMember = Annotated[UUID, Depends(_acting_member)]
+"""The member who calls, or for whom a program does; ``member_required`` where there is none."""
+
+
 async def find_member(session: AsyncSession, organization_id: UUID, member_id: UUID, field: str) -> Member:
     """The active member, or an ``invalid_reference`` that names the ``field``."""
     member = await session.scalar(

@@ -1,6 +1,7 @@
 """Tickets made of conversations: opened in the transaction that decided on them, started and told after it."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import delete, select, update
@@ -15,8 +16,8 @@ from api.rule_book import RuleBook
 from api.schemas.intake import Writer
 from api.ticket_gateway import Fact
 from api.tickets import Tickets
-from db.models import Conversation, Decision, Member, Message, Notification, TeamMember, TicketOpening
-from db.notices import IN_APP
+from db.models import Conversation, Decision, Member, Message, TeamMember, TicketOpening
+from db.notices import Subject, notify
 from db.tickets import RecordedTicket
 from domain.commands import AgentReplied, CustomerReplied, Edit, Escalate
 from domain.events import SYSTEM, Actor, ActorKind, NoticeKind
@@ -99,21 +100,9 @@ async def _notify(
             Member.id.in_(in_teams) | Member.id.in_(actions.notify_member_ids),
         )
     )
-    known_as = decision_id(arrival.message.id, decided.rule.id)
-    rows = [
-        {
-            "organization_id": organization_id,
-            "key": f"{known_as}:{member_id}:{IN_APP}",
-            "member_id": member_id,
-            "conversation_id": arrival.kept.id,
-            "ticket_id": arrival.kept.ticket_id,
-            "kind": NoticeKind.ESCALATION_RAISED,
-            "why": why(decided),
-        }
-        for member_id in sorted(set(receivers), key=str)
-    ]
-    if rows:
-        await session.execute(insert(Notification).values(rows).on_conflict_do_nothing(index_elements=["key"]))
+    subject = Subject(organization_id, arrival.kept.ticket_id, None, arrival.kept.id)
+    known_as, now = decision_id(arrival.message.id, decided.rule.id), datetime.now(UTC)
+    await notify(session, subject, str(known_as), NoticeKind.ESCALATION_RAISED, why(decided), set(receivers), now)
 
 
 def decisions_on(arrival: Arrival) -> list[dict[str, Any]]:

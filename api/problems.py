@@ -44,6 +44,7 @@ STATUS_OF = {
     "invalid_cursor": 400,
     "unauthorized": 401,
     "forbidden": 403,
+    "member_required": 403,
     "not_found": 404,
     "method_not_allowed": 405,
     "payload_too_large": 413,

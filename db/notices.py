@@ -1,5 +1,8 @@
 """Members' notifications, written with the change that caused them."""
 
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import or_, select
@@ -7,12 +10,22 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import Member, Notification, Team, TeamMember
-from domain.events import Notice, TicketEvent
+from domain.events import Notice, NoticeKind, TicketEvent
 from domain.ladders import Target
 from domain.ticket import Ticket
 
 IN_APP = "in_app"
 SUPERVISING_ROLES = ("supervisor", "admin", "owner")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a notification is about: a ticket, a conversation, or a ticket made of that conversation."""
+
+    organization_id: UUID
+    ticket_id: UUID | None = None
+    ticket_version: int | None = None
+    conversation_id: UUID | None = None
 
 
 async def insert_notifications(session: AsyncSession, ticket: Ticket, event: TicketEvent) -> None:
@@ -21,30 +34,40 @@ async def insert_notifications(session: AsyncSession, ticket: Ticket, event: Tic
     Who is named by several notices of one event gets the first.
     """
     told: set[UUID | None] = {event.actor.member_id}
+    subject = Subject(ticket.organization_id, ticket.id, event.version)
     for notice in event.notices:
         receivers = await _receivers(session, ticket, notice) - told
-        if not receivers:
-            continue
         told |= receivers
-        await session.execute(
-            insert(Notification)
-            .values(
-                [
-                    {
-                        "organization_id": ticket.organization_id,
-                        "key": f"{ticket.id}:{notice.key}:{member_id}:{IN_APP}",
-                        "member_id": member_id,
-                        "ticket_id": ticket.id,
-                        "ticket_version": event.version,
-                        "kind": notice.kind,
-                        "why": notice.why,
-                        "created_at": event.at,
-                    }
-                    for member_id in sorted(receivers, key=str)
-                ]
-            )
-            .on_conflict_do_nothing(index_elements=["key"])
-        )
+        await notify(session, subject, f"{ticket.id}:{notice.key}", notice.kind, notice.why, receivers, event.at)
+
+
+async def notify(
+    session: AsyncSession,
+    subject: Subject,
+    key: str,
+    kind: NoticeKind,
+    why: str,
+    member_ids: Iterable[UUID | None],
+    at: datetime,
+) -> None:
+    """Tell members something, once for ``key`` (subject, episode and step), each by every medium they want.
+
+    Part of the caller's transaction, which is that of the change they are told of. Whoever calls has made sure that
+    the members are active and of the subject's organization.
+    """
+    rows = [
+        {
+            **asdict(subject),
+            "key": f"{key}:{member_id}:{IN_APP}",
+            "member_id": member_id,
+            "kind": kind,
+            "why": why,
+            "created_at": at,
+        }
+        for member_id in sorted(member_ids, key=str)
+    ]
+    if rows:
+        await session.execute(insert(Notification).values(rows).on_conflict_do_nothing(index_elements=["key"]))
 
 
 async def _receivers(session: AsyncSession, ticket: Ticket, notice: Notice) -> set[UUID | None]:
