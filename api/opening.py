@@ -101,8 +101,15 @@ async def _notify(
         )
     )
     subject = Subject(organization_id, arrival.kept.ticket_id, None, arrival.kept.id)
-    known_as, now = decision_id(arrival.message.id, decided.rule.id), datetime.now(UTC)
-    await notify(session, subject, str(known_as), NoticeKind.ESCALATION_RAISED, why(decided), set(receivers), now)
+    await notify(
+        session,
+        subject,
+        str(decision_id(arrival.message.id, decided.rule.id)),
+        kind=NoticeKind.ESCALATION_RAISED,
+        why=why(decided),
+        member_ids=set(receivers),
+        at=datetime.now(UTC),
+    )
 
 
 def decisions_on(arrival: Arrival) -> list[dict[str, Any]]:

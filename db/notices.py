@@ -38,13 +38,22 @@ async def insert_notifications(session: AsyncSession, ticket: Ticket, event: Tic
     for notice in event.notices:
         receivers = await _receivers(session, ticket, notice) - told
         told |= receivers
-        await notify(session, subject, f"{ticket.id}:{notice.key}", notice.kind, notice.why, receivers, event.at)
+        await notify(
+            session,
+            subject,
+            f"{ticket.id}:{notice.key}",
+            kind=notice.kind,
+            why=notice.why,
+            member_ids=receivers,
+            at=event.at,
+        )
 
 
 async def notify(
     session: AsyncSession,
     subject: Subject,
     key: str,
+    *,
     kind: NoticeKind,
     why: str,
     member_ids: Iterable[UUID | None],
