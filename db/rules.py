@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import Integer, Select, Text, cast, column, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import CalendarRow, Channel, Organization, RuleRow, RuleVersion
@@ -24,23 +24,22 @@ class KeptRules:
 
 
 async def load_rules(session: AsyncSession, organization_id: UUID) -> KeptRules:
-    """The newest versions, in their order; the caller owns the transaction.
+    """The newest versions of the rules that are not off, in their order; the caller owns the transaction.
 
     The revision is read first: what changes meanwhile has a later one, and is read again.
     """
     revision = await session.scalar(select(Organization.rules_revision).where(Organization.id == organization_id))
     rows = await session.execute(
-        select(RuleRow, RuleVersion.definition)
-        .join(RuleVersion, (RuleVersion.rule_id == RuleRow.id) & (RuleVersion.version == RuleRow.version))
-        .where(RuleRow.organization_id == organization_id)
+        newest_versions()
+        .where(RuleRow.organization_id == organization_id, RuleRow.mode != RuleMode.OFF)
         .order_by(RuleRow.position, RuleRow.id)
     )
     events, routing = [], []
-    for row, definition in rows:
+    for row, kept in rows:
         if row.kind == RuleKind.ESCALATION_EVENT:
-            events.append(read_escalation_event(row.id, row.name, row.version, RuleMode(row.mode), definition))
+            events.append(read_escalation_event(row.id, row.name, row.version, RuleMode(row.mode), kept.definition))
         else:
-            routing.append(read_routing_rule(row.id, row.name, row.version, RuleMode(row.mode), definition))
+            routing.append(read_routing_rule(row.id, row.name, row.version, RuleMode(row.mode), kept.definition))
     calendar = await session.scalar(
         select(CalendarRow).where(CalendarRow.organization_id == organization_id, CalendarRow.is_default)
     )
@@ -52,6 +51,40 @@ async def load_rules(session: AsyncSession, organization_id: UUID) -> KeptRules:
         read_calendar(calendar) if calendar else None,
         {row.id: row.kind for row in channels},
     )
+
+
+def newest_versions() -> Select[RuleRow, RuleVersion]:
+    """Rules of all organizations, each with its newest version."""
+    return select(RuleRow, RuleVersion).join(
+        RuleVersion, (RuleVersion.rule_id == RuleRow.id) & (RuleVersion.version == RuleRow.version)
+    )
+
+
+async def size_in_force(session: AsyncSession, organization_id: UUID) -> tuple[int, int]:
+    """How many rules are on or in shadow, and how many keywords they look for. The caller owns the transaction."""
+    # Strict, or each keyword would be found twice (the manual's page on jsonpath).
+    found = text("SELECT count(*) FROM jsonb_path_query(rule_versions.definition, 'strict $.**.keyword[*]')")
+    keywords = found.columns(column("count", Integer)).scalar_subquery()
+    in_force = newest_versions().with_only_columns(func.count(), func.coalesce(func.sum(keywords), 0))
+    row = await session.execute(
+        in_force.where(RuleRow.organization_id == organization_id, RuleRow.mode != RuleMode.OFF)
+    )
+    rules, looked_for = row.one()
+    return rules, int(looked_for)
+
+
+async def rule_naming(session: AsyncSession, organization_id: UUID, named: UUID) -> str | None:
+    """The name of a rule whose newest version names a team, a policy or a channel by its id; ``None`` if none does.
+
+    The caller owns the transaction, and has locked what is named.
+    """
+    found: str | None = await session.scalar(
+        newest_versions()
+        .with_only_columns(RuleRow.name)
+        .where(RuleRow.organization_id == organization_id, cast(RuleVersion.definition, Text).contains(str(named)))
+        .limit(1)
+    )
+    return found
 
 
 async def rules_changed(session: AsyncSession, organization_id: UUID) -> None:

@@ -16,6 +16,7 @@ from api.problems import Problem, unique_or
 from api.rollouts import Rollouts
 from api.schemas.calendar import CalendarDocument, CalendarView, ChangedCalendarView, HolidayView
 from db.models import CalendarRow
+from db.rules import rules_changed
 from db.sla import policy_naming, read_calendar
 from domain.calendar import holidays_of
 
@@ -96,6 +97,7 @@ async def delete_calendar(calendar_id: UUID, caller: Caller, session: Session, r
                 f"The SLA policy {used} counts by this calendar; give it another one and apply it to running tickets.",
             )
         await session.delete(row)
+        await rules_changed(session, caller.organization_id)
 
     return await once(session, caller.organization_id, request, work, status=204)
 
@@ -116,6 +118,7 @@ async def _write(
     session.add(row)
     with unique_or("A calendar with this name exists already."):
         await session.flush()
+    await rules_changed(session, caller.organization_id)  # those that ask for business hours
     return _view(row)
 
 

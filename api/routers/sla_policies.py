@@ -28,6 +28,7 @@ from api.schemas.sla import (
 )
 from api.sla_changes import dry_run
 from db.models import CalendarRow, EscalationLadderRow, SlaPolicyRow, SlaPolicyVersion, Team
+from db.rules import rule_naming
 from db.sla import ALWAYS, load_sla_book, read_policy
 from domain.sla import SlaPolicy, TicketFacts, match_policy
 from domain.sla_preview import preview
@@ -159,7 +160,11 @@ async def delete_policy(
     """Running tickets lose its deadlines, or get those of the policy that matches next; breaches stay recorded."""
 
     async def work() -> None:
-        await session.delete(await find_own(session, caller, SlaPolicyRow, policy_id, "SLA policy", lock=True))
+        row = await find_own(session, caller, SlaPolicyRow, policy_id, "SLA policy", lock=True)
+        rule = await rule_naming(session, caller.organization_id, policy_id)
+        if rule is not None:
+            raise Problem("still_in_use", f"The rule {rule} names this policy; give it another one first.")
+        await session.delete(row)
 
     response = await once(session, caller.organization_id, request, work, status=204)
     await Rollouts(services, caller).start(request, "An SLA policy was deleted.")

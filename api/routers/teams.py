@@ -15,6 +15,7 @@ from api.pagination import Page, Paging, after, encode_cursor
 from api.problems import Problem, unique_or
 from api.schemas.people import TeamDocument, TeamView
 from db.models import EscalationLadderRow, Member, Team, TeamMember, TicketRow
+from db.rules import rule_naming
 from domain.ticket import Status
 
 router = APIRouter(prefix="/teams", tags=["people"])
@@ -74,6 +75,9 @@ async def delete_team(team_id: UUID, caller: Caller, session: Session) -> None:
             raise Problem(
                 "still_in_use", f"Ticket #{used} is in this team's queue; assign its tickets elsewhere first."
             )
+        rule = await rule_naming(session, caller.organization_id, team_id)
+        if rule is not None:
+            raise Problem("still_in_use", f"The rule {rule} names this team; give it another one first.")
         await session.delete(team)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import (
+    AfterValidator,
     Discriminator,
     Field,
     StrictBool,
@@ -36,7 +37,16 @@ _KINDS = _BRANCHES + _LEAVES
 
 _WORDING = {"too_short": "must not be empty", "tuple_type": "must be a list", "string_type": "must be a text"}
 
-Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+def _storable(value: str) -> str:
+    if "\x00" in value:
+        raise ValueError("must not hold NUL characters")
+    return value
+
+
+Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_storable)]
+TagWord = Annotated[Word, AfterValidator(str.casefold)]
+"""Tags are kept in lower case."""
 
 
 class KeywordIs(Frozen):
@@ -107,7 +117,7 @@ class BusinessHours(Frozen):
 class TagIs(Frozen):
     """The conversation carries one of these tags."""
 
-    tag: tuple[Word, ...] = Field(min_length=1, max_length=MAX_PARTS)
+    tag: tuple[TagWord, ...] = Field(min_length=1, max_length=MAX_PARTS)
 
     @model_validator(mode="before")
     @classmethod
@@ -194,10 +204,19 @@ def dump_conditions(condition: Condition) -> dict[str, Any]:
 
 def leaves(condition: Condition) -> Iterator[Condition]:
     """Every condition of the tree that has no parts."""
-    for part in parts(condition):
-        yield from leaves(part)
-    if not parts(condition):
-        yield condition
+    return (leaf for _, leaf in placed_leaves(condition))
+
+
+def placed_leaves(condition: Condition, at: str = "conditions") -> Iterator[tuple[str, Condition]]:
+    """Every condition of the tree that has no parts, with its path."""
+    match condition:
+        case Not(not_=inner):
+            yield from placed_leaves(inner, f"{at}/not")
+        case All() | AnyOf():
+            for place, part in enumerate(parts(condition)):
+                yield from placed_leaves(part, f"{at}/{_kind(condition)}/{place}")
+        case _:
+            yield at, condition
 
 
 def parts(condition: Condition) -> tuple[Condition, ...]:
