@@ -14,6 +14,7 @@ RECORD_TICKET = "record_ticket"
 LOAD_TICKET = "load_ticket"
 CHOOSE_ASSIGNEE = "choose_assignee"
 TELL_TICKETS = "tell_tickets"
+TRY_RULE = "try_rule"
 
 
 class TicketBatch(Frozen):
@@ -74,3 +75,20 @@ class ToldTickets(Frozen):
     examined: int
     told: int
     last: UUID | None
+
+
+class TryRule(Frozen):
+    """Try a back-test's rule on its next page, the one after ``pages`` pages."""
+
+    backtest_id: UUID
+    pages: int
+
+
+class TriedRule(Frozen):
+    """How far a back-test is: ``examined`` of about ``cases`` conversations or tickets. ``over`` ends it."""
+
+    pages: int = 0
+    examined: int = 0
+    cases: int = 0
+    messages: int = 0
+    over: bool = False

@@ -15,6 +15,7 @@ from api.read_model import ReadModel
 from api.reader import Reader
 from api.request_log import RequestLog
 from api.routers import (
+    backtests,
     calendars,
     codec,
     conversations,
@@ -51,6 +52,7 @@ _NOUNS = (
     decisions,
     escalation_events,
     routing_rules,
+    backtests,
     sla_policies,
     calendars,
     reminder_ladders,

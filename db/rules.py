@@ -40,17 +40,23 @@ async def load_rules(session: AsyncSession, organization_id: UUID) -> KeptRules:
             events.append(read_escalation_event(row.id, row.name, row.version, RuleMode(row.mode), kept.definition))
         else:
             routing.append(read_routing_rule(row.id, row.name, row.version, RuleMode(row.mode), kept.definition))
-    calendar = await session.scalar(
-        select(CalendarRow).where(CalendarRow.organization_id == organization_id, CalendarRow.is_default)
-    )
+    calendar = await default_calendar(session, organization_id)
     channels = await session.execute(select(Channel.id, Channel.kind).where(Channel.organization_id == organization_id))
     return KeptRules(
         revision or 0,
         events,
         routing,
-        read_calendar(calendar) if calendar else None,
+        calendar,
         {row.id: row.kind for row in channels},
     )
+
+
+async def default_calendar(session: AsyncSession, organization_id: UUID) -> BusinessCalendar | None:
+    """The calendar that says when it is business time, if there is one. The caller owns the transaction."""
+    row = await session.scalar(
+        select(CalendarRow).where(CalendarRow.organization_id == organization_id, CalendarRow.is_default)
+    )
+    return read_calendar(row) if row else None
 
 
 def newest_versions() -> Select[RuleRow, RuleVersion]:

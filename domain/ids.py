@@ -46,3 +46,8 @@ def message_id(of_conversation_id: UUID, external_id: str) -> UUID:
 def workflow_id(of_ticket_id: UUID) -> str:
     """The workflow that owns a ticket."""
     return f"ticket-{of_ticket_id}"
+
+
+def backtest_workflow_id(backtest_id: UUID) -> str:
+    """The workflow that runs a back-test."""
+    return f"backtest-{backtest_id}"

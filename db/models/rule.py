@@ -75,10 +75,10 @@ class Decision(Table):
 
 
 class Backtest(Table):
-    """A draft or a changed rule tried on what customers wrote; run by a workflow of the same id.
+    """A draft or a changed rule tried on what customers wrote; run by a workflow named after its id.
 
-    ``status`` is ``running``, ``done``, ``stopped`` or ``failed``. ``result`` grows while it runs, so that what was
-    found is there to be seen.
+    ``definition`` is a ``domain.rules.backtest.Trial``, ``result`` its ``Findings``, which grow while it runs, so that
+    what was found is there to be seen. ``status`` is a ``BacktestStatus``; the workflow follows it.
     """
 
     __tablename__ = "backtests"

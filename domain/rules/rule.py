@@ -125,6 +125,12 @@ def read_routing_rule(
     )
 
 
+def read_actions(kind: RuleKind, definition: Mapping[str, Any]) -> EscalationActions | RoutingActions:
+    """The actions in a stored definition of a kind."""
+    actions = EscalationActions if kind is RuleKind.ESCALATION_EVENT else RoutingActions
+    return actions.model_validate(definition["actions"])
+
+
 def dump_definition(rule: Rule[Any]) -> dict[str, Any]:
     """What is stored of a version: ``conditions``, ``actions``, ``cooldown_seconds``; read by the functions above."""
     return {

@@ -42,6 +42,13 @@ class Things:
                 policy = await self._thing("/sla-policies")
                 made = await self.tenant.post(f"/sla-policies/{policy}/apply", {"dry_run": False, "to": "running"})
                 self.ids[collection] = made["rollout_id"]
+            elif collection == "/requesters":
+                # Known once they have written.
+                await self._thing("/conversations")
+                self.ids[collection] = (await self.tenant.get(collection))["items"][-1]["id"]
+            elif collection == "/backtests":
+                draft = _EXAMPLES["POST", "/escalation-events/backtests"][0]
+                self.ids[collection] = (await self.tenant.post("/escalation-events/backtests", draft))["id"]
             elif collection == "/conversations":
                 # Known by the id its platform gave it, and made by its first message.
                 message = _EXAMPLES["POST", "/conversations/{external_id}/messages"][0]

@@ -30,6 +30,7 @@ from embedded.temporal import EmbeddedTemporal
 from settings import Settings
 from tests.support import drain, eventually
 from tests.workflows.office import Life, Office
+from tests.workflows.past import Past, escalation_event
 from tests.workflows.rules import Rules
 from worker import make_worker
 
@@ -172,6 +173,15 @@ async def other_rules(office: Office) -> Kept:
     return {"rules-changed": life.handle.id, "rollout": rollout}
 
 
+async def tried_rule(office: Office) -> Kept:
+    """A rule is tried on what customers wrote, in two pages."""
+    past = Past(await office.open())
+    await past.happened([["I want a refund"], ["Hello"]] * 300)
+    handle = await past.begin(await past.backtest(escalation_event({"keyword": "refund"})))
+    await handle.result()
+    return {"backtest": handle.id}
+
+
 LIVES: tuple[Callable[[Office], Awaitable[Kept]], ...] = (
     silence,
     answer_while_waiting,
@@ -184,6 +194,7 @@ LIVES: tuple[Callable[[Office], Awaitable[Kept]], ...] = (
     burst,
     broken_promise,
     other_rules,
+    tried_rule,
 )
 
 
