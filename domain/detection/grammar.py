@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from domain.detection import roles as r
 from domain.detection.language import Language
@@ -27,13 +28,22 @@ class Match:
     last: int
 
 
-def best_match(tokens: Sequence[Token], language: Language, whole: bool) -> Match | None:
-    """The strongest request in a clause; ``whole`` says that nothing but the clause is in its sentence."""
+class Extent(Enum):
+    """How much of its sentence a clause is."""
+
+    WHOLE = "whole"
+    END = "end"
+    MIDDLE = "middle"
+
+
+def best_match(tokens: Sequence[Token], language: Language, extent: Extent) -> Match | None:
+    """The strongest request in a clause, which is ``extent`` of its sentence."""
     best: Match | None = None
     begin = 0
     for end in (*(i for i, token in enumerate(tokens) if token.roles & r.BUT), len(tokens)):
         if end > begin:
-            part = _Part(tokens[begin:end], language, whole and begin == 0 and end == len(tokens))
+            alone = begin == 0 and end == len(tokens)
+            part = _Part(tokens[begin:end], language, extent if alone else Extent.MIDDLE)
             for match in part.matches():
                 if best is None or match.score > best.score:
                     best = Match(match.pattern, match.score, match.first + begin, match.last + begin)
@@ -41,14 +51,19 @@ def best_match(tokens: Sequence[Token], language: Language, whole: bool) -> Matc
     return best
 
 
+def only_urges(tokens: Sequence[Token]) -> bool:
+    """Whether words only say how much something is wanted: "please help", "now"."""
+    return all(token.roles & (r.PLEASE | r.HELP | r.ME) and not token.roles & r.GREETING for token in tokens)
+
+
 class _Part:
     """A clause, or the part of it on one side of a "but"."""
 
-    def __init__(self, tokens: Sequence[Token], language: Language, whole: bool) -> None:
+    def __init__(self, tokens: Sequence[Token], language: Language, extent: Extent) -> None:
         self.tokens = tokens
         self.roles = [token.roles for token in tokens]
         self.language = language
-        self.whole = whole
+        self.extent = extent
         self.all_roles = 0
         for token in tokens:
             self.all_roles |= token.roles
@@ -201,11 +216,22 @@ class _Part:
         return last + 1 < len(self.roles) and not self.roles[last + 1]
 
     def _bare(self) -> Iterator[Match]:
-        if not self.whole or len(self.roles) > _SHORT or self.all_roles & _NOT_BARE:
+        if self.extent is Extent.MIDDLE or len(self.roles) > _SHORT or self.all_roles & _NOT_BARE:
+            return
+        if self.extent is Extent.END and not self.roles[-1] & r.PLEASE:  # "I give up, a human please"
             return
         nouns = [i for i, role in enumerate(self.roles) if role & (r.STAFF | r.HUMAN | r.DESK)]
-        if nouns and all(role & _BARE for role in self.roles):
+        if nouns and all(role & _BARE for role in self.roles) and not self._greeted(nouns[0]):
             yield Match("only a person named", 0.75, nouns[0], nouns[-1])
+
+    def _greeted(self, at: int) -> bool:
+        """Whether the noun is whom a greeting or thanks is for: "dear support"."""
+        for role in reversed(self.roles[:at]):
+            if role & r.GREETING:
+                return True
+            if not role & (r.SKIP | r.GENUINE | r.NOUNS):
+                return False
+        return False
 
     # Bots, callbacks
 
@@ -259,14 +285,15 @@ class _Part:
         return False
 
     def _ends_or_goes_on(self, at: int) -> bool:
-        """Whether nothing, or a time, a reason or a "please", follows; a strange word would be a name."""
-        if at + 1 == len(self.roles):
+        """Whether nothing, or a number, a time, a reason or a "please", follows; a strange word would be a name."""
+        if at + 1 == len(self.roles) or self.tokens[at + 1].number:
             return True
-        return bool(self.roles[at + 1] & (r.AFTER | r.PLEASE | r.FIRST | r.ME | r.LINK | r.NOUNS))
+        return bool(self.roles[at + 1] & (r.AFTER | r.PLEASE | r.FIRST | r.ME | r.MINE | r.LINK | r.NOUNS))
 
     def _is_all(self, at: int) -> bool:
-        """Whether nothing follows, or only when and how fast; "to" and "with" lead to whom or what is meant."""
-        after = self.roles[at + 1] if at + 1 < len(self.roles) else r.PLEASE
+        """Whether only what is handed over follows, or when and how fast; "to" and "with" lead to whom or what."""
+        following = (role for role in self.roles[at + 1 :] if not role & r.ME)
+        after = next(following, r.PLEASE)
         return bool(after & (r.PLEASE | r.FIRST) or (after & r.AFTER and not after & (r.SKIP | r.LINK)))
 
     def _names_someone(self, at: int) -> bool:

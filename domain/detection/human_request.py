@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from domain.detection.grammar import best_match
+from domain.detection.grammar import Extent, best_match, only_urges
 from domain.detection.language import PACKAGED, Language, read_tables
-from domain.detection.lexicon import Lexicon
-from domain.detection.text import clauses
+from domain.detection.lexicon import Lexicon, Token
+from domain.detection.text import Clause, clauses
 
 THRESHOLD = 0.5
 """A score of at least this counts as a request; one between ``UNSURE_ABOVE`` and this may be one."""
@@ -48,7 +48,25 @@ class HumanRequest:
 
 
 NOTHING = HumanRequest(0.0)
+_FEW = 4  # words of a clause that may be a request by naming whom it wants
+_ENOUGH = 4  # requests in one message; more of them say nothing new
 _CERTAIN = 0.9  # nothing read further on would change the decision
+
+
+def _rest(parts: Sequence[Clause], place: int) -> Clause | None:
+    """The clause that ends the sentence which the one at ``place`` begins, where both are short."""
+    clause = parts[place]
+    if not clause.starts_sentence or clause.ends_sentence or len(clause.words) > _FEW or place + 1 == len(parts):
+        return None
+    following = parts[place + 1]
+    return following if following.ends_sentence and len(following.words) <= _FEW else None
+
+
+def _extent(clause: Clause, rest: Sequence[Token]) -> Extent:
+    """How much of its sentence a clause is; a ``rest`` that only urges ("agent, please help") does not count."""
+    if clause.starts_sentence and (clause.ends_sentence or (rest and only_urges(rest))):
+        return Extent.WHOLE
+    return Extent.END if clause.ends_sentence else Extent.MIDDLE
 
 
 class HumanRequestDetector:
@@ -67,12 +85,16 @@ class HumanRequestDetector:
         parts = clauses(text)
         languages, corrections = self.lexicon.candidates(parts)
         best = NOTHING
-        for clause in parts if languages else ():
-            if best.score >= _CERTAIN:
+        requests = 0
+        for place, clause in enumerate(parts if languages else ()):
+            if best.score >= _CERTAIN or requests == _ENOUGH:
                 break
+            following = _rest(parts, place)
             for language in self.lexicon.fitting(clause, languages, corrections):
                 tokens = self.lexicon.read(clause, language, corrections)
-                match = best_match(tokens, language, clause.starts_sentence and clause.ends_sentence)
+                urges = self.lexicon.read(following, language, corrections) if following else []
+                match = best_match(tokens, language, _extent(clause, urges))
+                requests += match is not None and match.score >= THRESHOLD
                 if match and match.score > best.score:
                     span = (tokens[match.first].start, tokens[match.last].end)
                     best = HumanRequest(round(match.score, 2), span, match.pattern, language.code)

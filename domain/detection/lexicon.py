@@ -30,6 +30,7 @@ class Token:
     end: int
     corrected: bool = False
     length: int = 1  # words, or for unknown runs without spaces about as much as that many words
+    number: bool = False
 
 
 class Lexicon:
@@ -42,6 +43,11 @@ class Lexicon:
         self._known: set[str] = set()
         self._nouns: dict[str, int] = {}
         self._nearby: dict[str, list[tuple[str, int]]] = {}  # a word less one letter -> words and their languages
+        self._unspaced = [  # languages that put no spaces between words, each with its anchors
+            (position, re.compile("|".join(map(re.escape, sorted(anchors)))))
+            for position, language in enumerate(self.languages)
+            if (anchors := language.anchors & language.unspaced)
+        ]
         corrected: dict[str, int] = {}
         for position, language in enumerate(self.languages):
             bit = 1 << position
@@ -81,8 +87,9 @@ class Lexicon:
                             if spelling in self.languages[position].anchors:
                                 bits |= 1 << position
                     found |= bits
-        for position, language in enumerate(self.languages):
-            if language.unspaced and any(anchor in piece for piece in pieces for anchor in language.anchors):
+        runs = "\n".join(pieces)
+        for position, anchors in self._unspaced if pieces else ():
+            if anchors.search(runs):
                 found |= 1 << position
         return [language for position, language in enumerate(self.languages) if found >> position & 1], corrections
 
@@ -149,7 +156,7 @@ class Lexicon:
                 text = first.text
                 roles = self._nouns.get(text, 0) if words[at][0] is None else 0
                 length = 1 + len(text) // 3 if first.unspaced else 1
-                tokens.append(Token(roles, first.start, first.end, False, length))
+                tokens.append(Token(roles, first.start, first.end, False, length, text[0].isdigit()))
                 at += 1
                 continue
             corrected = any(word[2] for word in words[at:end])

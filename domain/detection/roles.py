@@ -38,6 +38,7 @@ ROLES: dict[str, int] = {
             "link",  # to, who can: joins a noun to the verb after it
             "after",  # may follow "call me" without being a name
             "please",  # politeness and urgency
+            "greeting",  # hello, dear, thanks: whoever is named next is spoken to, not asked for
             "skip",  # articles, prepositions, adverbs
             "other",  # another sense: travel agent, human resources
             "real",  # ordinary words that are one letter away from a table's word
@@ -80,6 +81,7 @@ BUT = ROLES["but"]
 LINK = ROLES["link"]
 AFTER = ROLES["after"]
 PLEASE = ROLES["please"]
+GREETING = ROLES["greeting"]
 SKIP = ROLES["skip"]
 OTHER = ROLES["other"]
 REAL = ROLES["real"]

@@ -46,6 +46,10 @@ class SupportAnalyzer(SentimentIntensityAnalyzer):  # type: ignore[misc]  # unty
         result: dict[str, float] = super().score_valence(weighed, text)
         return result
 
+    def knows(self, words: list[str]) -> bool:
+        """Whether the vocabulary has any of ``words``, alone or in a phrase."""
+        return any(word in self.lexicon for word in words) or bool(self._phrase_values(words))
+
     def _phrase_values(self, words: list[str]) -> list[float]:
         return [
             value
@@ -78,7 +82,7 @@ class SupportScorer:
         language = guess_language(text)
         if language not in {"en", None}:
             return None
-        if language is None and not any(word in self._analyzer.lexicon for word in words_of(text)):
+        if language is None and not self._analyzer.knows(words_of(text)):
             return None
         compound: float = self._analyzer.polarity_scores(text)["compound"]
         return compound

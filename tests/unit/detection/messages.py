@@ -36,6 +36,19 @@ REQUESTS = {
         "ich brauche Hilfe von einem echten Menschen",
     ),
     "en": (
+        "I'd appreciate a call back",
+        "can a human look at this please",
+        "get me out of this bot",
+        "I give up, human please",
+        "agent, please help",
+        "operator, now",
+        "could you hand this off to a person",
+        "Would you mind putting me through to accounts?",
+        "kindly put me in contact with the concerned team",
+        "let me talk to your boss",
+        "I'd rather wait in line for a human",
+        "I want to escalate this issue",
+        "please call me 555 0199",
         "No, I want a human",
         "can't reach an agent",
         "I don't want a bot",
@@ -60,6 +73,8 @@ REQUESTS = {
         "do you have a number where I can talk to a real person?",
     ),
     "es": (
+        "hay alguien real con quien pueda hablar?",
+        "quiero hablar con gerencia",
         "No, quiero hablar con una persona",
         "páseme con un agente",
         "no consigo contactar con nadie",
@@ -174,6 +189,8 @@ REQUESTS = {
         "dajcie mi kierownika",
     ),
     "pt": (
+        "como falo com um atendente",
+        "gostaria que alguém entrasse em contato comigo",
         "Não, quero falar com uma pessoa",
         "me passa para um atendente",
         "não consigo falar com ninguém",
@@ -225,6 +242,8 @@ REQUESTS = {
         "beni geri arar mısınız",
     ),
     "zh": (
+        "叫个人来",
+        "我想找專人",
         "转人工",
         "我要找客服",
         "请帮我转接人工客服",
@@ -260,6 +279,7 @@ NOT_REQUESTS = {
         "متى تفتح خدمة العملاء",
     ),
     "de": (
+        "hallo Support-Team",
         "bist du ein Mensch?",
         "ich brauche keinen Mitarbeiter",
         "der Mitarbeiter hat gesagt, es kommt morgen",
@@ -276,6 +296,10 @@ NOT_REQUESTS = {
         "mein Chef möchte die Rechnung sehen",
     ),
     "en": (
+        "dear support team",
+        "thanks agent",
+        "can you call me a taxi",
+        "please call me Sam",
         "call me Anna",
         "transfer to another account",
         "table for four",
@@ -301,6 +325,7 @@ NOT_REQUESTS = {
         "do not connect me to an agent",
     ),
     "es": (
+        "gracias agente",
         "¿eres un robot?",
         "no necesito un agente",
         "el agente me dijo que llega hoy",
@@ -316,6 +341,7 @@ NOT_REQUESTS = {
         "mi jefe quiere la factura",
     ),
     "fr": (
+        "merci conseiller",
         "êtes-vous un robot ?",
         "je n'ai pas besoin de conseiller",
         "l'agent m'a dit que ça arrive demain",
@@ -416,6 +442,7 @@ NOT_REQUESTS = {
         "não me transfira",
     ),
     "ru": (
+        "спасибо, оператор уже помог",
         "ты робот?",
         "мне не нужен оператор",
         "оператор сказал, что заказ придет завтра",

@@ -20,6 +20,8 @@ from domain.sentiment.support import MAX_READ, builtin_scorer
         "I was charged twice, can you help me?",
         "Thanks, how do I reset my password?",  # manners
         "Which one is the best?",
+        "my parcel is on its way, when will it be here?",
+        "I have an appointment in two hours, where is your shop?",
         "",
     ],
 )
@@ -39,6 +41,10 @@ def test_topics_and_manners_are_neutral(text: str) -> None:
         "oh great, another delay",
         "wtf is wrong with you people",
         "cancel my fucking order",  # a topic, angrily
+        "you never deliver on time",
+        "I have been on the phone for three hours and nobody knows anything",
+        "how dare you charge me twice",
+        "zero stars",  # no word of it feels anything
     ],
 )
 def test_anger_is_negative(text: str) -> None:
