@@ -211,7 +211,7 @@ def _with_findings(row: Backtest) -> BacktestFindingsView:
     trial, findings = Trial.model_validate(row.definition), Findings.model_validate(row.result)
     return BacktestFindingsView(
         **_view(row),
-        found=[HitView.model_validate(each) for each in findings.hits],
+        found=[HitView.model_validate(each) for each in sorted(findings.hits, key=lambda hit: hit.at)],
         definition=dict(trial.new),
         replaced_definition=dict(trial.old) if trial.old is not None else None,
     )

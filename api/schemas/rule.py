@@ -175,13 +175,15 @@ class VersionView(View):
     created_at: datetime = Field(description="From when on it was the rule's newest version.")
 
 
-class RuleView(VersionView):
+class RuleView(View):
     """A rule in its newest version."""
 
     id: UUID
     name: str
     mode: RuleMode
     position: int
+    version: int
+    conditions: dict[str, Any]
     created_at: datetime
     changed_at: datetime = Field(description="When the newest version was written.")
 
