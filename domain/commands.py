@@ -7,12 +7,12 @@ from uuid import UUID
 from pydantic import Field
 
 from domain.events import SYSTEM, Actor
-from domain.ladders import Frozen
+from domain.ladders import Frozen, Tagged
 from domain.priority import Priority
 from domain.ticket import Status
 
 
-class Request(Frozen):
+class Request(Tagged):
     """What every command carries.
 
     ``request_id`` makes it safe to send again: the ticket acts on each id once. ``fingerprint`` is

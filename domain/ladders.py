@@ -2,10 +2,10 @@
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from domain.errors import InvalidLadder
 
@@ -19,6 +19,16 @@ class Frozen(BaseModel):
     """A value: compared by content, never changed in place."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Tagged(Frozen):
+    """One of several kinds; ``kind`` is written even where defaults are left out, since readers go by it."""
+
+    kind: str
+
+    @model_serializer(mode="wrap")
+    def _with_kind(self, others: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"kind": self.kind, **others(self)}
 
 
 class ReminderAction(StrEnum):
@@ -81,7 +91,7 @@ class Successor(StrEnum):
     SUPERVISOR = "supervisor"
 
 
-class Notify(Frozen):
+class Notify(Tagged):
     """Tell people; ``member_ids`` are told besides the named targets."""
 
     kind: Literal["notify"] = "notify"
@@ -94,13 +104,13 @@ class Notify(Frozen):
         return (*self.targets, *self.member_ids)
 
 
-class RaisePriority(Frozen):
+class RaisePriority(Tagged):
     """Make the ticket one step more urgent."""
 
     kind: Literal["raise_priority"] = "raise_priority"
 
 
-class Reassign(Frozen):
+class Reassign(Tagged):
     """Give the ticket to somebody else, who is told, as is whoever loses it."""
 
     kind: Literal["reassign"] = "reassign"

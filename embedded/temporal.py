@@ -25,6 +25,8 @@ DYNAMIC_CONFIG = {
     # One partition: the default of four makes a new ticket's first task wait for a poller that looks elsewhere.
     "matching.numTaskqueueReadPartitions": "1",
     "matching.numTaskqueueWritePartitions": "1",
+    # A worker that schedules an activity gets it in the same answer, and not by way of the matching service.
+    "system.enableActivityEagerExecution": "true",
     # Timers may fire this much late to be batched. The default of one second is felt in every short timer.
     "history.timerProcessorMaxTimeShift": '"10ms"',
 }

@@ -10,7 +10,6 @@ import psycopg
 import pytest
 from psycopg import sql
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from embedded.ports import LOOPBACK, free_port
@@ -19,6 +18,7 @@ from embedded.schema import migrate
 from embedded.temporal import DYNAMIC_CONFIG, EmbeddedTemporal, dynamic_config_arguments, temporal_program
 from tests.support import drain
 from workflows import search_attributes
+from workflows.payloads import data_converter
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +93,7 @@ def temporal_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedd
 @pytest.fixture(scope="session")
 async def temporal_client(temporal_server: EmbeddedTemporal) -> AsyncIterator[Client]:
     """A client of that server, on the session's event loop."""
-    yield await Client.connect(temporal_server.address, data_converter=pydantic_data_converter)
+    yield await Client.connect(temporal_server.address, data_converter=data_converter)
     await drain()
 
 
@@ -105,13 +105,15 @@ async def skipping_env() -> AsyncIterator[WorkflowEnvironment]:
     """
     config = DYNAMIC_CONFIG | {
         "frontend.workflowTimeSkippingEnabled": "true",
+        # Skipping is experimental and decides by itself whether a workflow is idle: one novelty at a time.
+        "system.enableActivityEagerExecution": "false",
         "frontend.WorkflowTimeSkippingMaxSkipPerSession": "100000",
     }
     environment = await WorkflowEnvironment.start_time_skipping_v2(
         dev_server_existing_path=str(temporal_program()),
         dev_server_extra_args=dynamic_config_arguments(config),
         dev_server_log_level="error",
-        data_converter=pydantic_data_converter,
+        data_converter=data_converter,
         search_attributes=search_attributes.ALL,
         ip=LOOPBACK,
     )

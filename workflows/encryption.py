@@ -8,10 +8,10 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from google.protobuf.message import DecodeError
 from temporalio.api.common.v1 import Payload
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes, PayloadCodec
 
 from settings import EncryptionKey
+from workflows.payloads import data_converter
 
 ENCODING = b"binary/encrypted"
 KEY_ID = "encryption-key-id"
@@ -74,7 +74,7 @@ def encrypted_data_converter(keys: Sequence[EncryptionKey]) -> DataConverter:
 
     The words and stack traces of failures then travel as payloads as well; without a key they stay readable.
     """
-    converter = replace(pydantic_data_converter, payload_codec=EncryptionCodec(keys))
+    converter = replace(data_converter, payload_codec=EncryptionCodec(keys))
     if not keys:
         return converter
     return replace(converter, failure_converter_class=DefaultFailureConverterWithEncodedAttributes)

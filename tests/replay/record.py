@@ -15,7 +15,6 @@ from uuid import uuid4
 
 from pydantic import SecretStr
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 
 from db.engine import make_engine, make_sessions
 from domain.clocks import Metric
@@ -33,6 +32,7 @@ from tests.workflows.office import Life, Office
 from tests.workflows.past import Past, escalation_event
 from tests.workflows.rules import Rules
 from worker import make_worker
+from workflows.payloads import data_converter
 
 HISTORIES = Path(__file__).with_name("histories")
 MOMENT = timedelta(milliseconds=300)
@@ -242,7 +242,7 @@ async def _working() -> AsyncIterator[Callable[[], Office]]:
         settings = Settings(
             database_url=database_url, temporal_address=temporal_address, secret_key=SecretStr("0" * 32)
         )
-        client = await Client.connect(temporal_address, data_converter=pydantic_data_converter, identity=IDENTITY)
+        client = await Client.connect(temporal_address, data_converter=data_converter, identity=IDENTITY)
         engine = make_engine(settings)
         sessions = make_sessions(engine)
         async with make_worker(client, settings, sessions):

@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 from temporalio import workflow
 from temporalio.client import WorkflowHistory
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
 from activities.signatures import Recorded, TicketBatch
 from tests.replay.record import HISTORIES, IDENTITY
 from worker import WORKFLOWS
 from workflows import steps
+from workflows.payloads import data_converter
 
 NAMES = sorted(file.stem for file in HISTORIES.glob("*.json"))
 
 
 async def replay(name: str) -> None:
     history = WorkflowHistory.from_json(name, text_of(name))
-    await Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter).replay_workflow(history)
+    await Replayer(workflows=WORKFLOWS, data_converter=data_converter).replay_workflow(history)
 
 
 def text_of(name: str) -> str:

@@ -2,7 +2,6 @@ from typing import cast
 
 import pytest
 from temporalio.client import Client, WorkflowHistory
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Plugin, Replayer
 
 from domain.ids import workflow_id
@@ -13,6 +12,7 @@ from tests.telemetry.conftest import Watched
 from tests.telemetry.life import PRIVATE
 from tracing import start_tracing
 from worker import WORKFLOWS
+from workflows.payloads import data_converter
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ async def test_traced_ticket_replays_with_and_without_tracing(
     tracing = start_tracing(settings, "replay") if traced else None
     replayer = Replayer(
         workflows=WORKFLOWS,
-        data_converter=pydantic_data_converter,
+        data_converter=data_converter,
         plugins=cast("tuple[Plugin, ...]", tracing.plugins) if tracing else (),  # each is one for workers, too
     )
     try:
