@@ -1,7 +1,8 @@
 """Hands out tickets: keeps the queues, and tells tickets who was chosen for them."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -36,6 +37,17 @@ _LOST = timedelta(seconds=30)
 _AT_ONCE = 16
 """Signals on their way to Temporal at one time."""
 
+_TOGETHER = 50
+"""Tickets settled in one transaction, which takes some hundredths of a second then."""
+
+
+@dataclass
+class _Line:
+    """An organization's tickets that this process is to settle; ``worker`` does so while there are any."""
+
+    waiting: list[tuple[UUID, asyncio.Future[Settled]]] = field(default_factory=list)
+    worker: asyncio.Task[None] | None = None
+
 
 class Desk:
     """Called after each record of a ticket, and by itself when a member becomes free."""
@@ -43,19 +55,49 @@ class Desk:
     def __init__(self, sessions: Sessions, temporal: Client) -> None:
         self._sessions = sessions
         self._temporal = temporal
+        self._lines: dict[UUID, _Line] = {}
 
     async def settle(self, batch: TicketBatch) -> Settled:
         """Have the queues follow what was recorded of a ticket, give a place it has freed to the next, and tell that.
 
-        Safe to repeat: an activity that was killed after its commit tells again what it had not told.
+        Safe to repeat: an activity that was killed after its commit tells again what it had not told. Tickets that
+        come while others are settled go together, in one transaction: the rota is held by one of them at a time.
         """
         if not await self._concerns_queues(batch):
             return Settled()
-        ticket, now = batch.ticket, datetime.now(UTC)
+        organization_id = batch.ticket.organization_id
+        line = self._lines.setdefault(organization_id, _Line())
+        settled: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
+        line.waiting.append((batch.ticket.id, settled))
+        if line.worker is None:
+            line.worker = asyncio.create_task(self._work(organization_id, line))
+        if activity.in_activity() and activity.info().attempt > 1:
+            await self._tell(organization_id, None, datetime.now(UTC))
+        return await settled
+
+    async def _work(self, organization_id: UUID, line: _Line) -> None:
+        while line.waiting:
+            taken, line.waiting = line.waiting[:_TOGETHER], line.waiting[_TOGETHER:]
+            try:
+                results = await self._settle(organization_id, [ticket_id for ticket_id, _ in taken])
+            except Exception as error:  # each of those who wait raises it, and is tried again
+                for _, settled in taken:
+                    if not settled.done():
+                        settled.set_exception(error)
+            else:
+                for ticket_id, settled in taken:
+                    if not settled.done():
+                        settled.set_result(results[ticket_id])
+        line.worker = None
+        if self._lines.get(organization_id) is line:
+            del self._lines[organization_id]
+
+    async def _settle(self, organization_id: UUID, ticket_ids: Sequence[UUID]) -> dict[UUID, Settled]:
+        now = datetime.now(UTC)
         async with self._sessions.begin() as session:
-            rota = await lock_rota(session, ticket.organization_id)
-            settled = await settle(session, rota, ticket.id, ticket.id, now)
-        await self._tell(ticket.organization_id, ticket.id)
+            rota = await lock_rota(session, organization_id)
+            settled, offers = await settle(session, rota, ticket_ids, now)
+        await self._tell_of(offers)
         return settled
 
     @activity.defn(name=HAND_OUT)
@@ -69,7 +111,7 @@ class Desk:
             async with self._sessions.begin() as session:
                 rota = await lock_rota(session, request.organization_id)
                 offers = await hand_out(session, rota, request.cause, datetime.now(UTC))
-            told += await self._tell(request.organization_id, request.cause)
+            told += await self._tell(request.organization_id, request.cause, datetime.now(UTC) - _LOST)
             if not offers:
                 return told
 
@@ -90,19 +132,17 @@ class Desk:
             owner = ticket.assignee_id if ticket.status in ACTIVE else None
             return owner is not None and await is_gone(session, owner)
 
-    async def _tell(self, organization_id: UUID, cause: UUID) -> int:
-        """Signal the workflows of tickets that were offered by ``cause`` and not told; how many there were."""
-        now = datetime.now(UTC)
+    async def _tell(self, organization_id: UUID, cause: UUID | None, before: datetime) -> int:
+        """Tell tickets of offers made by ``cause`` or ``before`` that nobody has told them; how many there were."""
         async with self._sessions() as session:
-            offers = await untold(session, organization_id, cause, now - _LOST)
-        if not offers:
-            return 0
-        await self._signal(offers)
-        async with self._sessions.begin() as session:
-            await mark_told(session, offers, now)
+            offers = await untold(session, organization_id, cause, before)
+        await self._tell_of(offers)
         return len(offers)
 
-    async def _signal(self, offers: Iterable[Offer]) -> None:
+    async def _tell_of(self, offers: Sequence[Offer]) -> None:
+        """Signal the workflows of the tickets; may be repeated."""
+        if not offers:
+            return
         turns = asyncio.Semaphore(_AT_ONCE)
 
         async def tell(offer: Offer) -> None:
@@ -110,6 +150,8 @@ class Desk:
                 await signal(self._temporal, offer.ticket_id, "offered", offer)
 
         await asyncio.gather(*(tell(offer) for offer in offers))
+        async with self._sessions.begin() as session:
+            await mark_told(session, offers, datetime.now(UTC))
 
 
 async def signal(temporal: Client, ticket_id: UUID, name: str, argument: object) -> bool:

@@ -1,9 +1,9 @@
 """Queues of teams, and handing out what waits in them: one at a time in an organization, under the lock on its rota."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, and_, bindparam, delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert
@@ -60,17 +60,35 @@ async def lock_rota(session: AsyncSession, organization_id: UUID) -> Rota:
     return rota
 
 
-async def settle(session: AsyncSession, rota: Rota, ticket_id: UUID, cause: UUID, now: datetime) -> Settled:
-    """Put the ticket, as the read model shows it, into its team's queue or take it out, and hand out what waits.
+async def settle(
+    session: AsyncSession, rota: Rota, ticket_ids: Collection[UUID], now: datetime
+) -> tuple[dict[UUID, Settled], list[Offer]]:
+    """Put tickets, as the read model shows them, into their teams' queues or take them out, and hand out what waits.
 
-    The caller's transaction holds the rota. Safe to repeat: it always follows the ticket's row, and an offer that
-    was made for the ticket's present wait is found again.
+    The caller's transaction holds the rota. Safe to repeat: it always follows the tickets' rows, and an offer that
+    was made for a ticket's present wait is found again. Also returns the offers that were made to other tickets, which
+    the caller tells after its commit.
     """
-    row = await session.get(TicketRow, ticket_id)
-    queued = await session.get(QueuedTicket, ticket_id)
-    if row is None:
-        return Settled()
-    ticket = Ticket.model_validate(row.state)
+    states = await session.scalars(select(TicketRow.state).where(TicketRow.id.in_(ticket_ids)))
+    tickets = [Ticket.model_validate(state) for state in states]
+    found = await session.scalars(select(QueuedTicket).where(QueuedTicket.ticket_id.in_(ticket_ids)))
+    queued = {each.ticket_id: each for each in found}
+    for ticket in tickets:
+        await _follow(session, ticket, queued.get(ticket.id))
+    await session.flush()
+    made = await hand_out(session, rota, uuid4(), now, themselves=ticket_ids)
+    own = {offer.ticket_id: offer for offer in await _offers(session, QueuedTicket.ticket_id.in_(ticket_ids))}
+    owners = {ticket.id: ticket.assignee_id for ticket in tickets if ticket.status in ACTIVE}
+    gone = await _gone(session, {owner for owner in owners.values() if owner})
+    settled = {
+        ticket_id: Settled(own.get(ticket_id), owner if (owner := owners.get(ticket_id)) in gone else None)
+        for ticket_id in ticket_ids
+    }
+    return settled, [offer for offer in made if offer.ticket_id not in settled]
+
+
+async def _follow(session: AsyncSession, ticket: Ticket, queued: QueuedTicket | None) -> None:
+    """Have the queue's row follow the ticket."""
     if not waits_for_somebody(ticket):
         if queued is not None:
             await _leave(session, queued, taken=ticket.assignee_id == queued.member_id)
@@ -81,21 +99,15 @@ async def settle(session: AsyncSession, rota: Rota, ticket_id: UUID, cause: UUID
         session.add(_queued(ticket))
     else:
         queued.priority_rank = ticket.priority.rank
-    await session.flush()
-    await hand_out(session, rota, cause, now, itself=ticket_id)
-    leaver = ticket.assignee_id if ticket.status in ACTIVE else None
-    if leaver and not await session.scalar(select(_gone(leaver))):
-        leaver = None
-    return Settled(await offer_for(session, ticket_id), leaver)
 
 
 async def hand_out(
-    session: AsyncSession, rota: Rota, cause: UUID, now: datetime, *, itself: UUID | None = None
+    session: AsyncSession, rota: Rota, cause: UUID, now: datetime, *, themselves: Collection[UUID] = ()
 ) -> list[Offer]:
     """Offer what waits in the organization's queues to whoever is free, the most urgent and longest waiting first.
 
     The caller's transaction holds the rota and tells the tickets' workflows after its commit, by the same ``cause``;
-    the ticket ``itself`` has another way to be told.
+    those of ``themselves`` have another way to be told.
     At most ``LARGEST_HAND`` tickets of a team at a time; without an offer nothing is left that could be given.
     """
     teams = await _teams_that_wait(session, rota.organization_id)
@@ -117,7 +129,7 @@ async def hand_out(
         if pick is None:
             continue
         _offer(queued, pick, cause, now)
-        queued.told_at = now if queued.ticket_id == itself else None
+        queued.told_at = now if queued.ticket_id in themselves else None
         desk.give(pick)
         queued.turn = desk.turns
         offers.append(_as_offer(queued, pick.taker.name))
@@ -177,13 +189,8 @@ async def pick_for_ladder(
     return pick.taker
 
 
-async def offer_for(session: AsyncSession, ticket_id: UUID) -> Offer | None:
-    """What the ticket was offered, if it waits for nothing but its workflow's consent."""
-    return next(iter(await _offers(session, QueuedTicket.ticket_id == ticket_id)), None)
-
-
-async def untold(session: AsyncSession, organization_id: UUID, cause: UUID, before: datetime) -> list[Offer]:
-    """Offers whose tickets have not been told: those of ``cause``, and any made ``before``, which somebody lost."""
+async def untold(session: AsyncSession, organization_id: UUID, cause: UUID | None, before: datetime) -> list[Offer]:
+    """Offers whose tickets have not been told: those of ``cause``, and any made ``before``."""
     return await _offers(
         session,
         and_(
@@ -234,7 +241,7 @@ async def takes_turns(session: AsyncSession, member_ids: Iterable[UUID]) -> bool
 
 async def is_gone(session: AsyncSession, member_id: UUID) -> bool:
     """Whether the member was removed."""
-    return bool(await session.scalar(select(_gone(member_id))))
+    return bool(await _gone(session, {member_id}))
 
 
 async def something_waits(session: AsyncSession, organization_id: UUID) -> bool:
@@ -245,8 +252,11 @@ async def something_waits(session: AsyncSession, organization_id: UUID) -> bool:
 # Steps
 
 
-def _gone(member_id: UUID) -> ColumnElement[bool]:
-    return select(Member.id).where(Member.id == member_id, Member.status == "disabled").exists()
+async def _gone(session: AsyncSession, member_ids: set[UUID]) -> set[UUID]:
+    """Those of the members who were removed."""
+    if not member_ids:
+        return set()
+    return set(await session.scalars(select(Member.id).where(Member.id.in_(member_ids), Member.status == "disabled")))
 
 
 def _queued(ticket: Ticket) -> QueuedTicket:

@@ -12,6 +12,8 @@ from activities.signatures import HandOut
 from db.models import Member, QueuedTicket, TicketRow
 from tests.support import eventually
 from tests.workflows.office import Life, Office
+from workflows.hand_out import HandOutWorkflow
+from workflows.removal import RemovalWorkflow, StartRemoval
 
 
 async def waiting(office: Office) -> int:
@@ -27,14 +29,37 @@ async def rows(office: Office) -> list[QueuedTicket]:
 
 async def set_member(office: Office, name: str, **values: Any) -> None:
     """Change a member and have what waits handed out, as the API does."""
+    await change_member(office, name, **values)
+    await hand_out(office)
+
+
+async def change_member(office: Office, name: str, **values: Any) -> None:
+    """Change a member; nobody learns of it."""
     async with office.sessions.begin() as session:
         await session.execute(update(Member).where(Member.id == office.members[name].id).values(**values))
-    await hand_out(office)
 
 
 async def hand_out(office: Office) -> int:
     desk = Desk(office.sessions, office.client)
     return await desk.hand_out(HandOut(organization_id=office.id, cause=uuid4()))
+
+
+async def hand_out_by_workflow(office: Office) -> str:
+    """The same as a worker does it; the workflow's id."""
+    request = HandOut(organization_id=office.id, cause=uuid4())
+    name = f"hand-out-{office.id}-{request.cause}"
+    queue = office.settings.temporal_task_queue
+    await office.client.execute_workflow(HandOutWorkflow.run, request, id=name, task_queue=queue)
+    return name
+
+
+async def remove_member(office: Office, name: str) -> str:
+    """Disable the member and have their tickets released; the workflow's id."""
+    await change_member(office, name, status="disabled")
+    start = StartRemoval(organization_id=office.id, member_id=office.members[name].id, release_id=uuid4())
+    workflow_id, queue = f"removal-{office.id}-{start.release_id}", office.settings.temporal_task_queue
+    await office.client.execute_workflow(RemovalWorkflow.run, start, id=workflow_id, task_queue=queue)
+    return workflow_id
 
 
 async def owners(office: Office, lives: list[Life] | None = None) -> Counter[str]:

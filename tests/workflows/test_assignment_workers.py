@@ -57,8 +57,7 @@ async def test_two_hundred_at_once_through_four_workers_are_spread_exactly_and_n
     )
     for worker in workers:
         worker.start()
-    for worker in workers:
-        await eventually(lambda worker=worker: "worker_started" in worker.log_tail(50), 90)  # type: ignore[misc]
+    await eventually(lambda: all("worker_started" in worker.log_tail(50) for worker in workers), 90)
     lives = [Life(office, uuid4()) for _ in range(TICKETS)]
     office.lives += lives
     await asyncio.gather(*(life.start(None, 500) for life in lives))
