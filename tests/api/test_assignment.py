@@ -11,7 +11,9 @@ from sqlalchemy import update
 from db.engine import make_engine, make_sessions
 from db.models import Member
 from domain.assignment import HEARTBEAT_LIMIT
+from embedded.ports import LOOPBACK, free_port
 from settings import Settings
+from tests.api.running import serving
 from tests.api.tenant import Json, Tenant
 from tests.support import eventually
 
@@ -243,6 +245,19 @@ async def test_ticket_that_is_taken_over_while_its_owner_is_removed_stays_taken(
     )
     for ticket in tickets:
         assert await _given_to(tenant, ticket, heir)
+
+
+async def test_member_is_not_removed_while_temporal_is_away(tenant: Tenant, settings: Settings) -> None:
+    member = await tenant.member()
+    nowhere = settings.model_copy(
+        update={"temporal_address": f"{LOOPBACK}:{free_port()}", "command_timeout": timedelta(seconds=1)}
+    )
+    async with serving(nowhere) as client:
+        cut_off = Tenant(client, tenant.key, tenant.id)
+        refusal = await cut_off.call("PATCH", f"/members/{member['id']}", {"status": "disabled"})
+        assert (refusal.status_code, refusal.json()["code"]) == (503, "temporal_unavailable")
+        renamed = await cut_off.call("PATCH", f"/members/{member['id']}", {"name": "Another name"})
+        assert (renamed.status_code, renamed.json()["status"]) == (200, "active")
 
 
 async def test_member_who_is_kept_after_all_keeps_their_tickets(tenant: Tenant) -> None:
