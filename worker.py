@@ -13,6 +13,8 @@ from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunn
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.backtest import Backtests
+from activities.desk import Desk
+from activities.removal import Removal
 from activities.rollout import Rollout
 from activities.roster import Roster
 from activities.ticket_record import TicketRecord
@@ -23,26 +25,39 @@ from telemetry import worker_runtime
 from tracing import start_tracing
 from workflows.backtest import BacktestWorkflow
 from workflows.connection import connect
+from workflows.hand_out import HandOutWorkflow
 from workflows.registration import SearchAttributesError, ensure_search_attributes
+from workflows.removal import RemovalWorkflow
 from workflows.rollout import RolloutWorkflow
 from workflows.ticket import TicketWorkflow
 
 log = structlog.get_logger(__name__)
 
-WORKFLOWS: Sequence[type] = (TicketWorkflow, RolloutWorkflow, BacktestWorkflow)
+WORKFLOWS: Sequence[type] = (
+    TicketWorkflow,
+    RolloutWorkflow,
+    BacktestWorkflow,
+    HandOutWorkflow,
+    RemovalWorkflow,
+)
 
 
 def make_worker(
     client: Client, settings: Settings, sessions: Sessions, *, workflows: Sequence[type] = WORKFLOWS
 ) -> Worker:
     """Put the worker together; whoever runs it owns ``client`` and ``sessions``."""
-    record, roster, rollout = TicketRecord(sessions), Roster(sessions), Rollout(sessions, client)
+    desk, removal = Desk(sessions, client), Removal(sessions, client)
+    record, roster, rollout = TicketRecord(sessions, desk), Roster(sessions), Rollout(sessions, client)
     backtests = Backtests(sessions)
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,
         workflows=workflows,
-        activities=[record.record, record.load, roster.choose, rollout.tell, backtests.try_rule],
+        activities=[
+            *(record.record, record.load, roster.choose),
+            *(rollout.tell, backtests.try_rule),
+            *(desk.hand_out, removal.release),
+        ],
         workflow_runner=SandboxedWorkflowRunner() if settings.worker_sandboxed else UnsandboxedWorkflowRunner(),
         # With a fixed number of pollers most of them wait on sticky queues, and under load a new
         # ticket's first task starves for seconds (https://github.com/temporalio/sdk-rust/issues/1579).

@@ -1,12 +1,14 @@
 """Who takes a ticket over."""
 
-from sqlalchemy import select
+from datetime import UTC, datetime
+
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
 from activities.signatures import CHOOSE_ASSIGNEE, ChooseAssignee
+from db.assignment import lock_rota, pick_for_ladder
 from db.engine import Sessions
-from db.models import Member, TeamMember
+from db.models import Member
 from db.notices import supervisors
 from domain.ladders import Successor
 from domain.timers import Choice
@@ -22,13 +24,14 @@ class Roster:
     async def choose(self, request: ChooseAssignee) -> Choice:
         """Return the team's next member, or its supervisor when that is asked for or no member is left.
 
-        Only reads, so it is safe to repeat: the ticket's workflow decides, and it is the one owner.
+        Safe to repeat: the ticket's workflow decides, and it is the one owner. A member who is chosen by their team's
+        turns has the ticket on their account from here on, until its next record says who has it.
         """
-        async with self._sessions() as session:
+        async with self._sessions.begin() as session:
             if request.successor is Successor.NEXT_MEMBER:
-                member = await _next_member(session, request)
-                if member:
-                    return Choice(member_id=member.id, name=member.name)
+                choice = await _next_member(session, request)
+                if choice is not None:
+                    return choice
             for member_id in await supervisors(session, request.organization_id, request.team_id):
                 if member_id != request.assignee_id:
                     member = await session.get_one(Member, member_id)
@@ -36,25 +39,18 @@ class Roster:
         return Choice()
 
 
-async def _next_member(session: AsyncSession, request: ChooseAssignee) -> Member | None:
-    """The next in the team's order after the present assignee, who is active, online and has not been tried."""
+async def _next_member(session: AsyncSession, request: ChooseAssignee) -> Choice | None:
+    """Who is next in the team and has not been tried."""
     if request.team_id is None:
         return None
-    members = list(
-        await session.scalars(
-            select(Member)
-            .join(TeamMember, TeamMember.member_id == Member.id)
-            .where(
-                TeamMember.team_id == request.team_id,
-                Member.organization_id == request.organization_id,
-                Member.status == "active",
-            )
-            .order_by(TeamMember.position, Member.id)
-        )
+    person = await pick_for_ladder(
+        session,
+        await lock_rota(session, request.organization_id),
+        request.team_id,
+        ticket_id=request.ticket_id,
+        episode=request.episode,
+        present=request.assignee_id,
+        tried=request.tried,
+        now=datetime.now(UTC),
     )
-    ids = [member.id for member in members]
-    start = ids.index(request.assignee_id) + 1 if request.assignee_id in ids else 0
-    turn = members[start:] + members[:start]
-    free = [member for member in turn if member.id not in request.tried and member.id != request.assignee_id]
-    online = [member for member in free if member.presence == "online"]
-    return next(iter(online or free), None)
+    return Choice(member_id=person.id, name=person.name) if person else None

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from domain.assignment import Offer
 from domain.commands import Remembered
 from domain.events import TicketEvent
 from domain.ladders import Frozen, Successor
@@ -15,6 +16,8 @@ LOAD_TICKET = "load_ticket"
 CHOOSE_ASSIGNEE = "choose_assignee"
 TELL_TICKETS = "tell_tickets"
 TRY_RULE = "try_rule"
+HAND_OUT = "hand_out"
+RELEASE_TICKETS = "release_tickets"
 
 
 class TicketBatch(Frozen):
@@ -31,9 +34,15 @@ class TicketBatch(Frozen):
 
 
 class Recorded(Frozen):
-    """The batch is in the read model; ``terms`` are what the ticket asked for, if it asked."""
+    """The batch is in the read model; ``terms`` are what the ticket asked for, if it asked.
+
+    ``offer`` is who was chosen for a ticket that waits in its team's queue. ``leaver_id`` is an assignee who has been
+    removed.
+    """
 
     terms: Terms | None = None
+    offer: Offer | None = None
+    leaver_id: UUID | None = None
 
 
 class LoadTicket(Frozen):
@@ -51,13 +60,41 @@ class LoadedTicket(Frozen):
 
 
 class ChooseAssignee(Frozen):
-    """Find who takes a ticket over: not anybody in ``tried``, nor its present assignee."""
+    """Find who takes a ticket over: not anybody in ``tried``, nor its present assignee.
+
+    ``episode`` is the number of assignments the ticket has had; asked again for it, the answer is the same.
+    """
 
     organization_id: UUID
     team_id: UUID | None
     assignee_id: UUID | None
     tried: tuple[UUID, ...]
     successor: Successor
+    ticket_id: UUID | None = None
+    episode: int = 0
+
+
+class HandOut(Frozen):
+    """Give what waits in an organization's queues to whoever is free, and tell the tickets offered by ``cause``."""
+
+    organization_id: UUID
+    cause: UUID
+
+
+class ReleaseTickets(Frozen):
+    """Have a page of a removed member's tickets let go of them, those with ids after ``after``."""
+
+    organization_id: UUID
+    member_id: UUID
+    release_id: UUID
+    after: UUID | None = None
+
+
+class ReleasedTickets(Frozen):
+    """What became of a page; ``last`` is where the next begins, ``None`` when there is none."""
+
+    told: int
+    last: UUID | None
 
 
 class TellTickets(Frozen):

@@ -10,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.desk import Desk
 from activities.signatures import LOAD_TICKET, RECORD_TICKET, LoadedTicket, LoadTicket, Recorded, TicketBatch
+from db.assignment import Settled
 from db.engine import Sessions
 from db.models import Message, TicketEventRow, TicketRow
 from db.notices import insert_notifications
@@ -32,10 +34,14 @@ LAG = "baton_read_model_lag"
 
 
 class TicketRecord:
-    """Writes what ticket workflows hand on, and reads it back for a ticket that is reopened."""
+    """Writes what ticket workflows hand on, and reads it back for a ticket that is reopened.
 
-    def __init__(self, sessions: Sessions) -> None:
+    ``desk`` has the queues follow each record; without one they stay as they are, as for repairs.
+    """
+
+    def __init__(self, sessions: Sessions, desk: Desk | None = None) -> None:
         self._sessions = sessions
+        self._desk = desk
 
     @activity.defn(name=RECORD_TICKET)
     async def record(self, batch: TicketBatch) -> Recorded:
@@ -43,7 +49,8 @@ class TicketRecord:
 
         Safe to repeat: the row is guarded by its version, everything else is unique by key. The
         terms the ticket wants are read in the same transaction and applied to the row, so that the
-        row equals what the workflow will hold.
+        row equals what the workflow will hold. The queues follow in a second transaction, so that nobody who reads
+        waits for who hands out tickets.
         """
         structlog.contextvars.bind_contextvars(ticket_id=str(batch.ticket.id))
         async with self._sessions.begin() as session:
@@ -55,7 +62,8 @@ class TicketRecord:
                 await _require_one_history(session, batch)
             await _tell(session, ticket, batch, fresh)
         _measure(batch)
-        return Recorded(terms=terms)
+        settled = await self._desk.settle(batch) if self._desk else Settled()
+        return Recorded(terms=terms, offer=settled.offer, leaver_id=settled.leaver_id)
 
     async def restore(self, ticket: Ticket, batches: Iterable[TicketBatch]) -> None:
         """Write a ticket anew: the row as ``ticket``, and whatever of ``batches`` is missing. Not an activity.

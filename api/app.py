@@ -15,6 +15,7 @@ from api.read_model import ReadModel
 from api.reader import Reader
 from api.request_log import RequestLog
 from api.routers import (
+    availability,
     backtests,
     calendars,
     codec,
@@ -59,6 +60,7 @@ _NOUNS = (
     escalation_ladders,
     organizations,
     members,
+    availability,
     teams,
 )
 

@@ -36,7 +36,11 @@ class ChangeStatus(Request):
 
 
 class Assign(Request):
-    """Give the ticket to a team, a member, both, or nobody; only the named ``fields`` change."""
+    """Give the ticket to a team, a member, both, or nobody; only the named ``fields`` change.
+
+    With ``released_from`` it is a member's removal that lets go of the ticket: nothing happens where another member
+    has it by now, and the team is told.
+    """
 
     kind: Literal["assign"] = "assign"
     fields: frozenset[Literal["team", "assignee"]]
@@ -45,6 +49,7 @@ class Assign(Request):
     assignee_id: UUID | None = None
     assignee_name: str | None = None
     reason: str | None = None
+    released_from: UUID | None = None
 
 
 class Edit(Request):

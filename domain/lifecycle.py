@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from domain import clocks
+from domain.assignment import Offer, waits_for_somebody
 from domain.clocks import Change, Clocks
 from domain.commands import (
     AgentReplied,
@@ -21,6 +22,7 @@ from domain.commands import (
 )
 from domain.errors import AssignedToAnother, DomainError, TicketClosed, TicketNotActive, VersionMismatch
 from domain.events import (
+    SYSTEM,
     Actor,
     CustomerMessage,
     CustomerMessageKind,
@@ -31,6 +33,9 @@ from domain.events import (
 from domain.ladders import Target
 from domain.story import Story
 from domain.ticket import ACTIVE, Move, Status, Ticket, legal_targets, move_between
+
+REMOVED = "Whoever had the ticket was removed from the organization."
+"""Why a ticket is released."""
 
 
 def create(
@@ -153,6 +158,30 @@ def note_added(ticket: Ticket, fact: NoteAdded, now: datetime) -> Story:
     """A note is part of the story and moves nothing."""
     story = Story(ticket, now, fact.actor, fact.request_id)
     story.tell(EventKind.NOTE_ADDED, about={"note_id": str(fact.note_id)})
+    return story
+
+
+def offered(ticket: Ticket, offer: Offer, now: datetime) -> Story:
+    """A member was chosen for the ticket while it waited in its team's queue; without events if it does not any more.
+
+    It was then assigned by hand, or moved, or worked on: its next record gives the place to the next ticket.
+    """
+    story = Story(ticket, now, SYSTEM)
+    wait = (ticket.id, ticket.team_id, ticket.assignment_episode)
+    if not waits_for_somebody(ticket) or wait != (offer.ticket_id, offer.team_id, offer.episode):
+        return story
+    changes = _assignment(ticket, offer.member_id, offer.member_name, now)
+    notice = _assigned_notice(ticket.model_copy(update=changes), offer.why)
+    story.tell(EventKind.ASSIGNED, reason=offer.why, notices=[notice], changes=changes)
+    return story
+
+
+def left(ticket: Ticket, member_id: UUID, now: datetime) -> Story:
+    """Whoever has the ticket turns out to have been removed: it goes back to its team's queue."""
+    story = Story(ticket, now, SYSTEM)
+    if ticket.status in ACTIVE:
+        release = Assign(request_id="", fields=frozenset({"assignee"}), released_from=member_id, reason=REMOVED)
+        _assign(story, release)
     return story
 
 
@@ -279,6 +308,8 @@ def _assignment(ticket: Ticket, member_id: UUID | None, name: str | None, now: d
 
 def _assign(story: Story, command: Assign) -> None:
     ticket = story.ticket
+    if command.released_from is not None and command.released_from != ticket.assignee_id:
+        return
     team_id, team_name = ticket.team_id, ticket.team_name
     assignee_id, assignee_name = ticket.assignee_id, ticket.assignee_name
     if "team" in command.fields and command.team_id != team_id:
@@ -307,6 +338,15 @@ def _assign(story: Story, command: Assign) -> None:
                     member_ids=(ticket.assignee_id,),
                 )
             )
+    if command.released_from is not None:
+        notices.append(
+            Notice(
+                key=f"released:{ticket.assignment_episode}",
+                kind=NoticeKind.TICKET_RELEASED,
+                why=command.reason or REMOVED,
+                targets=(Target.TEAM, Target.SUPERVISORS),
+            )
+        )
     story.tell(EventKind.ASSIGNED, reason=command.reason, notices=notices, changes=changes, clocks=moved)
 
 

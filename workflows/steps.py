@@ -64,6 +64,8 @@ async def choose_assignee(ticket: Ticket, timer: Timer, successor: Successor) ->
             assignee_id=ticket.assignee_id,
             tried=run.tried if run else (),
             successor=successor,
+            ticket_id=ticket.id,
+            episode=ticket.assignment_episode,
         ),
         result_type=Choice,
         start_to_close_timeout=_ATTEMPT,

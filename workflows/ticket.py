@@ -9,6 +9,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 with workflow.unsafe.imports_passed_through():
     from activities.signatures import LoadTicket
     from domain import lifecycle
+    from domain.assignment import Offer
     from domain.commands import (
         AgentReplied,
         Assign,
@@ -48,7 +49,7 @@ class TicketWorkflow:
     Updates: ``change_status``, ``assign``, ``edit``, ``escalate`` (each refused by its validator
     before it enters history).
     Signals: ``customer_replied``, ``agent_replied``, ``note_added``, ``policy_changed`` (facts);
-    ``submit`` (a command whose sender does not wait).
+    ``offered`` (a member was chosen for it); ``submit`` (a command whose sender does not wait).
     Query: ``live`` (the state and the next timers).
     """
 
@@ -168,6 +169,11 @@ class TicketWorkflow:
         if fact.request_id not in self._remembered:
             self._take(lifecycle.policy_changed(self._ticket, fact, workflow.now()), fact.request_id)
 
+    @workflow.signal(description="A member was chosen for the waiting ticket")
+    async def offered(self, offer: Offer) -> None:
+        await self._loaded()
+        self._take(lifecycle.offered(self._ticket, offer, workflow.now()))
+
     @workflow.query(description="The state and the next timers")
     def live(self) -> LiveTicket:
         return LiveTicket(ticket=self._state, timers=tuple(timers(self._state)) if self._state else ())
@@ -242,6 +248,10 @@ class TicketWorkflow:
         if recorded.terms:
             self._state = adopt(self._ticket, recorded.terms)
             workflow.set_current_details(details(self._state))
+        if recorded.offer:
+            self._take(lifecycle.offered(self._ticket, recorded.offer, workflow.now()))
+        if recorded.leaver_id:
+            self._take(lifecycle.left(self._ticket, recorded.leaver_id, workflow.now()))
 
     async def _wait_and_fire(self) -> None:
         """Wait for something to happen, or for the earliest timer, and do what that one is for."""

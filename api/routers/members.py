@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response
 from sqlalchemy import select
 
 from api.dependencies import Caller, Session
+from api.hand_outs import HandingOut
 from api.idempotency import Idempotency, once
 from api.own import find_own
 from api.pagination import Page, Paging, after_number, page_by_time
@@ -63,16 +64,22 @@ async def read_member(member_id: UUID, caller: Caller, session: Session) -> Memb
 
 @router.patch("/members/{member_id}", response_model=MemberView, summary="Change role, status, presence or name")
 async def edit_member(
-    member_id: UUID, document: EditMember, caller: Caller, session: Session, request: Idempotency
+    member_id: UUID, document: EditMember, session: Session, hands: HandingOut, request: Idempotency
 ) -> Response:
+    """Change a member. Who is disabled lets go of their tickets; who comes online is given what waits."""
+
     async def work() -> MemberView:
-        member = await find_own(session, caller, Member, member_id, "member", lock=True)
+        member = await find_own(session, hands.caller, Member, member_id, "member", lock=True)
+        was = member.status
         for name, value in document.model_dump(exclude_none=True).items():
             setattr(member, name, value)
+        if document.presence is not None:
+            member.heartbeat_at = None  # set by hand, it holds until it is changed
         await session.flush()
+        await hands.changed(session, member, was)
         return MemberView.model_validate(member)
 
-    return await once(session, caller.organization_id, request, work)
+    return await once(session, hands.caller.organization_id, request, work)
 
 
 @router.get("/notifications", summary="What members were told")

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from api.dependencies import AppServices, Caller, Operator, Services, Session
+from api.hand_outs import HandingOut
 from api.idempotency import REPLAYED, Idempotency, RequestId, claim, once
 from api.pagination import Page, Paging, page_by_time
 from api.problems import Problem, not_found
@@ -60,7 +61,7 @@ async def read_organization(caller: Caller, session: Session) -> OrganizationVie
 
 @router.patch("/organization", response_model=OrganizationView, summary="Change its settings")
 async def edit_organization(
-    document: EditOrganization, caller: Caller, session: Session, request: Idempotency
+    document: EditOrganization, caller: Caller, session: Session, hands: HandingOut, request: Idempotency
 ) -> Response:
     """Change settings. Timers that run already stay; later ones follow the new settings."""
 
@@ -70,6 +71,8 @@ async def edit_organization(
         for name, value in document.model_dump(exclude_none=True).items():
             setattr(organization, name, value)
         await session.flush()
+        if document.member_capacity is not None:
+            await hands.freed(session)
         return OrganizationView.model_validate(organization)
 
     return await once(session, caller.organization_id, request, work)

@@ -6,14 +6,17 @@ from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Response
 from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.dependencies import Caller, Principal, Session, find_member
+from api.hand_outs import HandingOut
 from api.idempotency import Idempotency, once
 from api.own import check_own, find_own
 from api.pagination import Page, Paging, after, encode_cursor
 from api.problems import Problem, unique_or
 from api.schemas.people import TeamDocument, TeamView
+from db.assignment import lock_rota
 from db.models import EscalationLadderRow, Member, Team, TeamMember, TicketRow
 from db.rules import rule_naming
 from domain.ticket import Status
@@ -46,16 +49,17 @@ async def read_team(team_id: UUID, caller: Caller, session: Session) -> TeamView
 
 @router.put("/{team_id}", response_model=TeamView, summary="Replace a team, its members included")
 async def replace_team(
-    team_id: UUID, document: TeamDocument, caller: Caller, session: Session, request: Idempotency
+    team_id: UUID, document: TeamDocument, session: Session, hands: HandingOut, request: Idempotency
 ) -> Response:
     """Replace a team. Ladders that run already stay on the limit they began with."""
 
     async def work() -> TeamView:
-        return await _write(
-            session, caller, await find_own(session, caller, Team, team_id, "team", lock=True), document
-        )
+        team = await find_own(session, hands.caller, Team, team_id, "team", lock=True)
+        view = await _write(session, hands.caller, team, document)
+        await hands.freed(session)
+        return view
 
-    return await once(session, caller.organization_id, request, work)
+    return await once(session, hands.caller.organization_id, request, work)
 
 
 @router.delete("/{team_id}", status_code=204, summary="Delete a team that has no unclosed tickets")
@@ -89,12 +93,21 @@ async def _write(session: AsyncSession, caller: Principal, team: Team, document:
     session.add(team)
     with unique_or("A team with this name exists already."):
         await session.flush()
-    await session.execute(delete(TeamMember).where(TeamMember.team_id == team.id))
-    session.add_all(
-        TeamMember(team_id=team.id, member_id=member_id, position=position)
-        for position, member_id in enumerate(dict.fromkeys(document.member_ids), start=1)
-    )
-    await session.flush()
+    members = list(dict.fromkeys(document.member_ids))
+    turn = (await lock_rota(session, caller.organization_id)).turns  # held by whoever writes turns
+    await session.execute(delete(TeamMember).where(TeamMember.team_id == team.id, TeamMember.member_id.not_in(members)))
+    if members:
+        rows = [
+            {"team_id": team.id, "member_id": member_id, "position": position, "last_turn": turn}
+            for position, member_id in enumerate(members, start=1)
+        ]
+        # Who stays keeps their turn: the order may be another one, but nobody is served twice.
+        joining = insert(TeamMember).values(rows)
+        await session.execute(
+            joining.on_conflict_do_update(
+                index_elements=["team_id", "member_id"], set_={"position": joining.excluded.position}
+            )
+        )
     return (await _views(session, [team]))[0]
 
 
@@ -104,9 +117,11 @@ async def _check(session: AsyncSession, caller: Principal, document: TeamDocumen
     await check_own(session, caller, EscalationLadderRow, document.escalation_ladder_id, "escalation_ladder_id")
     known = set(
         await session.scalars(
-            select(Member.id).where(
-                Member.organization_id == caller.organization_id, Member.id.in_(document.member_ids)
-            )
+            select(Member.id)
+            .where(Member.organization_id == caller.organization_id, Member.id.in_(document.member_ids))
+            .order_by(Member.id)
+            # Before the rota is held, since who changes a member holds the member and then the rota.
+            .with_for_update(read=True, key_share=True)
         )
     )
     unknown = [str(member_id) for member_id in document.member_ids if member_id not in known]
@@ -134,6 +149,7 @@ async def _views(session: AsyncSession, teams: Sequence[Team]) -> list[TeamView]
             acknowledge_within=team.acknowledge_within,
             escalation_ladder_id=team.escalation_ladder_id,
             supervisor_id=team.supervisor_id,
+            member_capacity=team.member_capacity,
             member_ids=members[team.id],
             created_at=team.created_at,
         )

@@ -66,6 +66,7 @@ Sought = Annotated[str, StringConstraints(max_length=200), _Storable]
 """What a list is searched for."""
 Span = Annotated[timedelta, AfterValidator(_span)]
 """A length of time, ISO 8601: ``PT4H``, ``P3D``."""
+Capacity = Annotated[int, Field(ge=1, le=10_000, description="Tickets, open and in progress, at one time.")]
 Moment = Annotated[AwareDatetime, AfterValidator(_moment)]
 """RFC 3339 with its offset."""
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from api.schemas.fields import Document, Name, Span, View
+from api.schemas.fields import Capacity, Document, Name, Span, View
 
 
 class CreateOrganization(Document):
@@ -16,6 +16,7 @@ class CreateOrganization(Document):
     name: Name
     auto_close_after: Span = timedelta(days=3)
     reopen_window: Span = timedelta(days=30)
+    member_capacity: Capacity | None = None
 
 
 class EditOrganization(Document):
@@ -26,6 +27,7 @@ class EditOrganization(Document):
     name: Name | None = None
     auto_close_after: Span | None = None
     reopen_window: Span | None = None
+    member_capacity: Capacity | None = None
 
 
 class OrganizationView(View):
@@ -37,6 +39,7 @@ class OrganizationView(View):
     reopen_window: timedelta = Field(
         description="After closing, how long a customer's message reopens the same ticket.", examples=["P30D"]
     )
+    member_capacity: int | None = Field(description="For members whose team has none either; without one any number.")
     created_at: datetime
 
 

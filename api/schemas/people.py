@@ -1,12 +1,13 @@
 """Members, teams and notifications as clients send and see them."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
-from api.schemas.fields import Document, Email, Name, Span, View
+from api.schemas.fields import Capacity, Document, Email, Name, Span, View
+from domain.assignment import Assignment, Presence, presence_at
 
 
 class Role(StrEnum):
@@ -24,22 +25,6 @@ class MemberStatus(StrEnum):
     INVITED = "invited"
     ACTIVE = "active"
     DISABLED = "disabled"
-
-
-class Presence(StrEnum):
-    """Whether a member is there now."""
-
-    ONLINE = "online"
-    AWAY = "away"
-    OFFLINE = "offline"
-
-
-class Assignment(StrEnum):
-    """How a team hands out tickets."""
-
-    ROUND_ROBIN = "round_robin"
-    LEAST_LOADED = "least_loaded"
-    MANUAL = "manual"
 
 
 class CreateMember(Document):
@@ -72,8 +57,18 @@ class MemberView(View):
     email: str
     role: Role
     status: MemberStatus
-    presence: Presence
+    presence: Presence = Field(description="`offline` where the heartbeat has stopped.")
+    heartbeat_at: datetime | None = Field(description="Of a presence that has to be kept up.")
+    capacity: int | None = Field(description="Tickets they are given at most; without one their team's.")
+    out_from: datetime | None = Field(description="Out of office from here on,")
+    out_until: datetime | None = Field(description="until then.")
+    replacement_id: UUID | None = Field(description="Who takes their turns meanwhile.")
     created_at: datetime
+
+    @model_validator(mode="after")
+    def _as_it_counts(self) -> "MemberView":
+        self.presence = presence_at(datetime.now(UTC), self.presence, self.heartbeat_at)
+        return self
 
 
 class TeamDocument(Document):
@@ -92,6 +87,9 @@ class TeamDocument(Document):
         default=None, description="What happens then; without one: the next member, then the supervisor."
     )
     supervisor_id: UUID | None = None
+    member_capacity: Capacity | None = Field(
+        default=None, description="For members without a capacity of their own; without one the organization's."
+    )
     member_ids: list[UUID] = Field(default_factory=list, max_length=1000, description="In the order of their turns.")
 
 
@@ -104,6 +102,7 @@ class TeamView(View):
     acknowledge_within: timedelta | None
     escalation_ladder_id: UUID | None
     supervisor_id: UUID | None
+    member_capacity: int | None
     member_ids: list[UUID]
     created_at: datetime
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.bench import measures
+from benchmarks.bench import assignment, measures
 from benchmarks.bench.report import print_report
 from benchmarks.bench.setting import Bench, bench_on
 from embedded.ports import free_port
@@ -33,6 +33,8 @@ class Sizes:
     listed: tuple[int, ...]
     open_tickets: int
     open_at_restart: int
+    assigned: int = 200
+    """Tickets of one team at once."""
 
 
 FULL = Sizes(
@@ -55,6 +57,7 @@ PARTS: dict[str, Measure] = {
     "steady": lambda bench, sizes: measures.steady_pace(bench, sizes.steady_seconds),
     "restart": lambda bench, sizes: measures.restart(bench, sizes.open_at_restart),
     "memory": lambda bench, sizes: measures.memory(bench, sizes.open_tickets),
+    "assignment": lambda bench, sizes: assignment.measure(bench, sizes.assigned),
     "lists": lambda bench, sizes: measures.lists(bench, sizes.listed),
 }
 

@@ -1,5 +1,6 @@
 """The tables, one module a noun; importing the package makes all of them known to the metadata."""
 
+from db.models.assignment import QueuedTicket, Rota
 from db.models.conversation import Channel, Conversation, Message, Note, Requester, TicketOpening
 from db.models.ladder import EscalationLadderRow, ReminderLadderRow
 from db.models.organization import ApiKey, IdempotentRequest, Organization
@@ -23,8 +24,10 @@ __all__ = [
     "Note",
     "Notification",
     "Organization",
+    "QueuedTicket",
     "ReminderLadderRow",
     "Requester",
+    "Rota",
     "RuleRow",
     "RuleVersion",
     "SlaPolicyRow",

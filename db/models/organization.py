@@ -12,7 +12,9 @@ from db.models.table import CreatedAt, Key, OrganizationId, Table
 class Organization(Table):
     """A tenant. ``next_ticket_number`` is the number the next ticket gets.
 
-    ``rules_revision`` counts changes of what messages are judged by, so that processes know when to read it again.
+    ``member_capacity`` is how many tickets a member is given at most where neither member nor team says; ``None`` is
+    any number. ``rules_revision`` counts changes of what messages are judged by, so that processes know when to read
+    it again.
     """
 
     __tablename__ = "organizations"
@@ -21,6 +23,7 @@ class Organization(Table):
     name: Mapped[str]
     auto_close_after: Mapped[timedelta]
     reopen_window: Mapped[timedelta]
+    member_capacity: Mapped[int | None]
     next_ticket_number: Mapped[int] = mapped_column(default=1, server_default="1")
     rules_revision: Mapped[int] = mapped_column(default=0, server_default="0")
     created_at: Mapped[CreatedAt]

@@ -3,14 +3,19 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.table import CreatedAt, Key, OrganizationId, Table
 
 
 class Member(Table):
-    """A person of an organization; disabled rather than deleted, since their acts stay theirs."""
+    """A person of an organization; disabled rather than deleted, since their acts stay theirs.
+
+    ``heartbeat_at`` is of a presence that has to be kept up; without it ``presence`` holds until it is changed.
+    ``capacity`` is how many tickets they are given at most, ``None`` what their team or organization says. From
+    ``out_from`` until ``out_until`` they are out of office, and ``replacement_id`` takes their turns.
+    """
 
     __tablename__ = "members"
 
@@ -21,6 +26,11 @@ class Member(Table):
     role: Mapped[str]
     status: Mapped[str]
     presence: Mapped[str]
+    heartbeat_at: Mapped[datetime | None]
+    capacity: Mapped[int | None]
+    out_from: Mapped[datetime | None]
+    out_until: Mapped[datetime | None]
+    replacement_id: Mapped[UUID | None] = mapped_column(ForeignKey("members.id"))
     created_at: Mapped[CreatedAt]
 
     __table_args__ = (
@@ -33,7 +43,8 @@ class Team(Table):
     """Members who share a queue.
 
     ``acknowledge_within`` is how long an assigned ticket may stay open; ``None`` sets no limit.
-    What happens then is ``escalation_ladder_id``'s ladder, else the default one.
+    What happens then is ``escalation_ladder_id``'s ladder, else the default one. ``member_capacity`` is the capacity of
+    members who have none of their own, ``None`` the organization's.
     """
 
     __tablename__ = "teams"
@@ -45,6 +56,7 @@ class Team(Table):
     acknowledge_within: Mapped[timedelta | None]
     escalation_ladder_id: Mapped[UUID | None] = mapped_column(ForeignKey("escalation_ladders.id"))
     supervisor_id: Mapped[UUID | None] = mapped_column(ForeignKey("members.id"))
+    member_capacity: Mapped[int | None]
     created_at: Mapped[CreatedAt]
 
     __table_args__ = (
@@ -54,13 +66,14 @@ class Team(Table):
 
 
 class TeamMember(Table):
-    """A member's place in a team; ``position`` is the order in which turns are taken."""
+    """A member's place in a team; ``position`` is the order in which turns are taken, ``last_turn`` the last one."""
 
     __tablename__ = "team_members"
 
     team_id: Mapped[UUID] = mapped_column(ForeignKey("teams.id", ondelete="CASCADE"), primary_key=True)
     member_id: Mapped[UUID] = mapped_column(ForeignKey("members.id", ondelete="CASCADE"), primary_key=True, index=True)
     position: Mapped[int]
+    last_turn: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
 
 class Notification(Table):

@@ -59,6 +59,7 @@ class TicketRow(Table):
         Index("ix_tickets_breached", "organization_id", "created_at", "id", postgresql_where=text("breached")),
         Index("ix_tickets_tags", "tags", postgresql_using="gin"),
         Index("ix_tickets_search", "search", postgresql_using="gin"),
+        Index("ix_tickets_load", "assignee_id", postgresql_where=text("status IN ('open', 'in_progress')")),
         Index("ix_tickets_follow_up", "follow_up_of", postgresql_where=text("follow_up_of IS NOT NULL")),
     )
 

@@ -33,8 +33,10 @@ class Things:
 
     async def send(self, method: str, path: str, document: Any = None) -> httpx.Response:
         """As the tenant; as the operator where only the operator may."""
-        operator = {"Authorization": f"Bearer {OPERATOR_KEY}"} if path == "/organizations" else {}
-        return await self.tenant.call(method, path, document, headers=operator)
+        headers = {"Authorization": f"Bearer {OPERATOR_KEY}"} if path == "/organizations" else {}
+        if path.startswith("/members/me/"):
+            headers = {"Baton-On-Behalf-Of": await self._thing("/members")}
+        return await self.tenant.call(method, path, document, headers=headers)
 
     async def _thing(self, collection: str) -> str:
         if collection not in self.ids:

@@ -1,13 +1,14 @@
-"""Records a history of each kind of ticket's life: ``python -m tests.replay.record``.
+"""Records a history of each kind of ticket's life: ``python -m tests.replay.record``, or of those that are named.
 
 The lives run on real parts in real time, on ladders of fractions of a second, so that the histories look like
-production's. They replace those that were there.
+production's. They replace those that were there; of the lives that are not named, all stay.
 """
 
 import asyncio
 import json
+import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from pydantic import SecretStr
 from temporalio.client import Client
 
 from db.engine import make_engine, make_sessions
+from domain.assignment import Assignment
 from domain.clocks import Metric
 from domain.commands import AgentReplied
 from domain.ladders import LadderStep, Notify, RaisePriority, ReminderAction, ReminderLadder, ReminderStep, Target
@@ -30,6 +32,7 @@ from settings import Settings
 from tests.support import drain, eventually
 from tests.workflows.office import Life, Office
 from tests.workflows.past import Past, escalation_event
+from tests.workflows.queue import change_member, hand_out_by_workflow, remove_member
 from tests.workflows.rules import Rules
 from worker import make_worker
 from workflows.payloads import data_converter
@@ -182,6 +185,40 @@ async def tried_rule(office: Office) -> Kept:
     return {"backtest": handle.id}
 
 
+async def given_by_turn(office: Office) -> Kept:
+    """Nobody is named for it, so the team's turns decide; then a ladder does."""
+    await office.open(assignment=Assignment.ROUND_ROBIN, acknowledge_within=MOMENT)
+    life = await office.ticket()
+    await eventually(lambda: _has(life, "Ben"))
+    await life.move(Status.IN_PROGRESS, "Ben")
+    await life.settled()
+    return {"assigned-by-turn": life.handle.id}
+
+
+async def waits_for_somebody(office: Office) -> Kept:
+    """Nobody is free: it waits until the member resolves another ticket; a third waits for a larger capacity."""
+    await office.open(assignment=Assignment.ROUND_ROBIN, agents=["Ana"], member_capacity=1)
+    first, life, last = [await office.ticket() for _ in range(3)]
+    await eventually(lambda: _has(first, "Ana"))
+    await first.move(Status.RESOLVED, "Ana")
+    await eventually(lambda: _has(life, "Ana"))
+    await change_member(office, "Ana", capacity=2)
+    hand_out_id = await hand_out_by_workflow(office)
+    await eventually(lambda: _has(last, "Ana"))
+    return {"waited-in-queue": life.handle.id, "hand-out": hand_out_id}
+
+
+async def owner_removed(office: Office) -> Kept:
+    """Whoever has the ticket is removed; it goes back to the queue and to the next."""
+    await office.open(assignment=Assignment.ROUND_ROBIN)
+    life = await office.ticket(assignee="Ana")
+    await life.move(Status.IN_PROGRESS, "Ana")
+    await life.settled()
+    removal_id = await remove_member(office, "Ana")
+    await eventually(lambda: _has(life, "Ben"))
+    return {"owner-removed": life.handle.id, "member-removal": removal_id}
+
+
 LIVES: tuple[Callable[[Office], Awaitable[Kept]], ...] = (
     silence,
     answer_while_waiting,
@@ -195,6 +232,9 @@ LIVES: tuple[Callable[[Office], Awaitable[Kept]], ...] = (
     broken_promise,
     other_rules,
     tried_rule,
+    given_by_turn,
+    waits_for_somebody,
+    owner_removed,
 )
 
 
@@ -208,11 +248,11 @@ async def _is_now(life: Life, priority: Priority) -> bool:
     return ticket is not None and ticket.priority is priority
 
 
-async def record(folder: Path) -> list[str]:
-    """Live every life and keep its histories in ``folder``; the names of the files that were written."""
+async def record(folder: Path, named: Sequence[str] = ()) -> list[str]:
+    """Live every life, or those named, and keep their histories in ``folder``; the names of the files written."""
     written: list[str] = []
     async with _working() as new_office:
-        for live in LIVES:
+        for live in [each for each in LIVES if not named or each.__name__ in named]:
             for name, workflow_id in (await live(new_office())).items():
                 written += await _keep(folder, name, new_office().client, workflow_id)
     return written
@@ -278,9 +318,10 @@ def _parts() -> Iterator[tuple[str, str]]:
 
 def main() -> None:
     HISTORIES.mkdir(exist_ok=True)
+    named = sys.argv[1:]
     before = set(HISTORIES.glob("*.json"))
-    written = {HISTORIES / f"{name}.json" for name in asyncio.run(record(HISTORIES))}
-    for file in before - written:
+    written = {HISTORIES / f"{name}.json" for name in asyncio.run(record(HISTORIES, named))}
+    for file in before - written if not named else ():
         file.unlink()
     for file in sorted(written):
         print(f"{file.name}: {len(json.loads(file.read_text())['events'])} events")

@@ -57,6 +57,11 @@ async def test_recorded_life_takes_the_same_course(name: str) -> None:
         ("rules-changed", "WORKFLOW_EXECUTION_SIGNALED"),
         ("rollout", "WORKFLOW_EXECUTION_COMPLETED"),
         ("backtest", "WORKFLOW_EXECUTION_COMPLETED"),
+        ("assigned-by-turn", "TIMER_FIRED"),
+        ("waited-in-queue", "WORKFLOW_EXECUTION_SIGNALED"),
+        ("hand-out", "WORKFLOW_EXECUTION_COMPLETED"),
+        ("owner-removed", "WORKFLOW_EXECUTION_SIGNALED"),
+        ("member-removal", "WORKFLOW_EXECUTION_COMPLETED"),
     ],
 )
 def test_recording_shows_what_its_name_says(name: str, kind: str) -> None:

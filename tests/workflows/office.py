@@ -27,6 +27,7 @@ from db.models import (
     TicketEventRow,
     TicketRow,
 )
+from domain.assignment import Assignment
 from domain.commands import AgentReplied, Assign, ChangeStatus, Command, CustomerReplied, Edit, Escalate, NoteAdded
 from domain.events import Actor, ActorKind
 from domain.ids import follow_up_id, workflow_id
@@ -82,6 +83,8 @@ class Office:
         auto_close_after: timedelta = timedelta(days=3),
         reminders: ReminderLadder | None = None,
         escalation: EscalationLadder | None = None,
+        assignment: Assignment = Assignment.MANUAL,
+        member_capacity: int | None = None,
     ) -> "Office":
         """Write the organization down; the defaults are the product's own."""
         names = [*agents, *([supervisor] if supervisor else [])]
@@ -122,10 +125,11 @@ class Office:
                     id=self.team_id,
                     organization_id=self.id,
                     name="Support",
-                    assignment="manual",
+                    assignment=assignment,
                     acknowledge_within=acknowledge_within,
                     escalation_ladder_id=ladder_id,
                     supervisor_id=self.members[supervisor].id if supervisor else None,
+                    member_capacity=member_capacity,
                 )
             )
             await session.flush()
@@ -191,7 +195,7 @@ class Life:
         ticket = Ticket(
             id=self.id,
             organization_id=office.id,
-            number=len(office.lives),
+            number=office.lives.index(self) + 1,
             title="Refund for order 1001",
             requester_id=requester_id,
             conversation_id=conversation_id,

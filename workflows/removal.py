@@ -1,0 +1,62 @@
+"""Letting go of what a removed member had."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+with workflow.unsafe.imports_passed_through():
+    from activities.signatures import RELEASE_TICKETS, ReleasedTickets, ReleaseTickets
+    from domain.ladders import Frozen
+
+RELEASED_A_RUN = 500
+"""Pages of tickets in one run's history."""
+
+
+class StartRemoval(Frozen):
+    """Whose tickets are released; ``after`` and ``told`` are what earlier runs did."""
+
+    organization_id: UUID
+    member_id: UUID
+    release_id: UUID
+    after: UUID | None = None
+    told: int = 0
+
+
+@workflow.defn(name="MemberRemoval")
+class RemovalWorkflow:
+    """Releases a removed member's tickets to their teams' queues, page by page, however many there are.
+
+    Started in the transaction that removes the member, before its commit. Ends with the number of tickets told.
+    """
+
+    @workflow.init
+    def __init__(self, start: StartRemoval) -> None:
+        self._at = start
+
+    @workflow.run
+    async def run(self, _: StartRemoval) -> int:
+        pages = 0
+        while True:
+            if pages == RELEASED_A_RUN:
+                workflow.continue_as_new(self._at)
+            pages += 1
+            released: ReleasedTickets = await workflow.execute_activity(
+                RELEASE_TICKETS,
+                ReleaseTickets(
+                    organization_id=self._at.organization_id,
+                    member_id=self._at.member_id,
+                    release_id=self._at.release_id,
+                    after=self._at.after,
+                ),
+                result_type=ReleasedTickets,
+                start_to_close_timeout=timedelta(seconds=60),
+                retry_policy=RetryPolicy(
+                    initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10)
+                ),
+                summary=f"Release tickets ({self._at.told} so far)",
+            )
+            self._at = self._at.model_copy(update={"after": released.last, "told": self._at.told + released.told})
+            if released.last is None:
+                return self._at.told
