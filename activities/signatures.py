@@ -1,5 +1,6 @@
 """What workflows ask of activities: names and models, without the code that does it."""
 
+from datetime import datetime
 from uuid import UUID
 
 from pydantic import Field
@@ -7,6 +8,7 @@ from pydantic import Field
 from domain.commands import Remembered
 from domain.events import TicketEvent
 from domain.ladders import Frozen, Successor
+from domain.mail import MailState
 from domain.terms import Terms
 from domain.ticket import Ticket
 
@@ -14,6 +16,11 @@ RECORD_TICKET = "record_ticket"
 LOAD_TICKET = "load_ticket"
 CHOOSE_ASSIGNEE = "choose_assignee"
 TELL_TICKETS = "tell_tickets"
+PLAN_MAIL = "plan_mail"
+FOLD_MAIL = "fold_mail"
+SEND_MAIL = "send_mail"
+GIVE_MAIL_UP = "give_mail_up"
+SWEEP = "sweep"
 
 
 class TicketBatch(Frozen):
@@ -74,3 +81,43 @@ class ToldTickets(Frozen):
     examined: int
     told: int
     last: UUID | None
+
+
+class MemberMail(Frozen):
+    """What a member is told by mail, as of ``now``, which is the workflow's."""
+
+    member_id: UUID
+    now: datetime
+
+
+class MailPlan(Frozen):
+    """When a member's next mail goes; ``None`` while they have nothing to be told."""
+
+    due_at: datetime | None = None
+
+
+class FoldedMail(Frozen):
+    """The mail that notifications became; ``None`` where none was to go."""
+
+    mail_id: UUID | None = None
+
+
+class SendMail(Frozen):
+    """A mail to be sent."""
+
+    mail_id: UUID
+
+
+class MailOutcome(Frozen):
+    """What became of it, and in the server's words why."""
+
+    state: MailState
+    error: str | None = None
+
+
+class Swept(Frozen):
+    """What was found lying about: mails and members nobody was sending to, events nobody will ask for."""
+
+    mails: int
+    members: int
+    forgotten: int

@@ -12,6 +12,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.signatures import LOAD_TICKET, RECORD_TICKET, LoadedTicket, LoadTicket, Recorded, TicketBatch
 from db.engine import Sessions
+from db.mail import Bell, no_bell, ring_for
 from db.models import Message, TicketEventRow, TicketRow
 from db.notices import insert_notifications
 from db.terms import find_terms
@@ -34,8 +35,9 @@ LAG = "baton_read_model_lag"
 class TicketRecord:
     """Writes what ticket workflows hand on, and reads it back for a ticket that is reopened."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, bell: Bell = no_bell) -> None:
         self._sessions = sessions
+        self._bell = bell
 
     @activity.defn(name=RECORD_TICKET)
     async def record(self, batch: TicketBatch) -> Recorded:
@@ -54,6 +56,7 @@ class TicketRecord:
             if len(fresh) < len(batch.events):
                 await _require_one_history(session, batch)
             await _tell(session, ticket, batch, fresh)
+        await ring_for(session, self._bell)
         _measure(batch)
         return Recorded(terms=terms)
 

@@ -32,9 +32,11 @@ class Things:
         del self.ids[f"/{path.split('/')[1]}"]
 
     async def send(self, method: str, path: str, document: Any = None) -> httpx.Response:
-        """As the tenant; as the operator where only the operator may."""
-        operator = {"Authorization": f"Bearer {OPERATOR_KEY}"} if path == "/organizations" else {}
-        return await self.tenant.call(method, path, document, headers=operator)
+        """As the tenant; as the operator where only the operator may, and for a member where only members may."""
+        headers = {"Authorization": f"Bearer {OPERATOR_KEY}"} if path == "/organizations" else {}
+        if path.startswith("/notifications/"):  # what is a member's own
+            headers = {"Baton-On-Behalf-Of": await self._thing("/members")}
+        return await self.tenant.call(method, path, document, headers=headers)
 
     async def _thing(self, collection: str) -> str:
         if collection not in self.ids:
