@@ -215,6 +215,32 @@ class Settings(DatabaseSettings):
     )
     history_limit: int = Field(default=500, ge=20, description="Events after which a ticket's run continues as new.")
 
+    public_url: str = Field(
+        default="http://127.0.0.1:8000", description="Where members reach Baton: the beginning of links in mails."
+    )
+    smtp_host: str | None = Field(default=None, description="The mail server; without one nothing is mailed.")
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="tls: from the first byte, mostly on port 465."
+    )
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_ca_file: FilePath | None = Field(
+        default=None, description="PEM certificates of the authority that signed the mail server's."
+    )
+    smtp_timeout: timedelta = Field(default=timedelta(seconds=20), description="For each step of handing a mail over.")
+    mail_from: str = Field(
+        default="Baton <baton@localhost>", pattern=r"^[^@\r\n]+@[^@\r\n]+$", description="Whom mails come from."
+    )
+    mail_reply_to: str | None = Field(
+        default=None,
+        pattern=r"^[^@\r\n]+@[^@\r\n]+$",
+        description="Where answers to mails about a ticket go: desk+{ticket}@example.com",
+    )
+    mail_gather: timedelta = Field(
+        default=timedelta(seconds=30), description="How long a notification waits for others to share a mail with."
+    )
+
     log_level: LogLevel = "INFO"
     metrics_host: str = Field(default="127.0.0.1", description="Where Prometheus finds the ports below.")
     api_metrics_port: int | None = Field(default=None, ge=1, le=65535, description="HTTP and queues; off if not set.")

@@ -14,9 +14,13 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.backtest import Backtests
 from activities.desk import Desk
+from activities.letters import Letters
+from activities.mail import Post
+from activities.mail_server import MailServer
 from activities.removal import Removal
 from activities.rollout import Rollout
 from activities.roster import Roster
+from activities.sweep import Sweep
 from activities.ticket_record import TicketRecord
 from db.engine import Sessions, make_engine, make_sessions
 from observability import configure_logging
@@ -24,11 +28,15 @@ from settings import Settings, read_settings
 from telemetry import worker_runtime
 from tracing import start_tracing
 from workflows.backtest import BacktestWorkflow
+from workflows.bell import ensure_sweeps, make_bell
 from workflows.connection import connect
+from workflows.gathering import GatheringWorkflow
 from workflows.hand_out import HandOutWorkflow
 from workflows.registration import SearchAttributesError, ensure_search_attributes
 from workflows.removal import RemovalWorkflow
 from workflows.rollout import RolloutWorkflow
+from workflows.sending import SendingWorkflow
+from workflows.sweeping import SweepWorkflow
 from workflows.ticket import TicketWorkflow
 
 log = structlog.get_logger(__name__)
@@ -39,6 +47,9 @@ WORKFLOWS: Sequence[type] = (
     BacktestWorkflow,
     HandOutWorkflow,
     RemovalWorkflow,
+    GatheringWorkflow,
+    SendingWorkflow,
+    SweepWorkflow,
 )
 
 
@@ -47,8 +58,11 @@ def make_worker(
 ) -> Worker:
     """Put the worker together; whoever runs it owns ``client`` and ``sessions``."""
     desk, removal = Desk(sessions, client), Removal(sessions, client)
-    record, roster, rollout = TicketRecord(sessions, desk), Roster(sessions), Rollout(sessions, client)
+    bell = make_bell(client, settings)
+    record, roster, rollout = TicketRecord(sessions, desk, bell), Roster(sessions), Rollout(sessions, client)
     backtests = Backtests(sessions)
+    post = Post(sessions, _mail_server(settings), _letters(settings))
+    sweep = Sweep(sessions, bell, mails=settings.smtp_host is not None, gather=settings.mail_gather)
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,
@@ -57,6 +71,7 @@ def make_worker(
             *(record.record, record.load, roster.choose),
             *(rollout.tell, backtests.try_rule),
             *(desk.hand_out, removal.release),
+            *(post.plan, post.fold, post.send, post.give_up, sweep.sweep),
         ],
         workflow_runner=SandboxedWorkflowRunner() if settings.worker_sandboxed else UnsandboxedWorkflowRunner(),
         # With a fixed number of pollers most of them wait on sticky queues, and under load a new
@@ -70,6 +85,30 @@ def make_worker(
         max_concurrent_activities=settings.worker_max_concurrent_activities,
         graceful_shutdown_timeout=settings.shutdown_timeout,
         deployment_config=_deployment(settings),
+    )
+
+
+def _mail_server(settings: Settings) -> MailServer:
+    password = settings.smtp_password
+    return MailServer(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        security=settings.smtp_security,
+        user=settings.smtp_user,
+        password=password.get_secret_value() if password else None,
+        sender=settings.mail_from,
+        ca_file=settings.smtp_ca_file,
+        seconds=settings.smtp_timeout.total_seconds(),
+    )
+
+
+def _letters(settings: Settings) -> Letters:
+    return Letters(
+        public_url=settings.public_url,
+        secret=settings.secret_key.get_secret_value(),
+        sender=settings.mail_from,
+        reply_to=settings.mail_reply_to,
+        gather=settings.mail_gather,
     )
 
 
@@ -96,6 +135,7 @@ async def serve(settings: Settings) -> None:
     try:
         client = await connect(settings, runtime=worker_runtime(settings), plugins=tracing.plugins)
         await ensure_search_attributes(client)
+        await ensure_sweeps(client, settings)
         async with make_worker(client, settings, make_sessions(engine)):
             log.info(
                 "worker_started",

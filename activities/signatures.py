@@ -1,5 +1,6 @@
 """What workflows ask of activities: names and models, without the code that does it."""
 
+from datetime import datetime
 from uuid import UUID
 
 from pydantic import Field
@@ -8,6 +9,7 @@ from domain.assignment import Offer
 from domain.commands import Remembered
 from domain.events import TicketEvent
 from domain.ladders import Frozen, Successor
+from domain.mail import MailState
 from domain.terms import Terms
 from domain.ticket import Ticket
 
@@ -18,6 +20,11 @@ TELL_TICKETS = "tell_tickets"
 TRY_RULE = "try_rule"
 HAND_OUT = "hand_out"
 RELEASE_TICKETS = "release_tickets"
+PLAN_MAIL = "plan_mail"
+FOLD_MAIL = "fold_mail"
+SEND_MAIL = "send_mail"
+GIVE_MAIL_UP = "give_mail_up"
+SWEEP = "sweep"
 
 
 class TicketBatch(Frozen):
@@ -129,3 +136,43 @@ class TriedRule(Frozen):
     cases: int = 0
     messages: int = 0
     over: bool = False
+
+
+class MemberMail(Frozen):
+    """What a member is told by mail, as of ``now``, which is the workflow's."""
+
+    member_id: UUID
+    now: datetime
+
+
+class MailPlan(Frozen):
+    """When a member's next mail goes; ``None`` while they have nothing to be told."""
+
+    due_at: datetime | None = None
+
+
+class FoldedMail(Frozen):
+    """The mail that notifications became; ``None`` where none was to go."""
+
+    mail_id: UUID | None = None
+
+
+class SendMail(Frozen):
+    """A mail to be sent."""
+
+    mail_id: UUID
+
+
+class MailOutcome(Frozen):
+    """What became of it, and in the server's words why."""
+
+    state: MailState
+    error: str | None = None
+
+
+class Swept(Frozen):
+    """What was found lying about: mails and members nobody was sending to, events nobody will ask for."""
+
+    mails: int
+    members: int
+    forgotten: int

@@ -14,6 +14,7 @@ from activities.desk import Desk
 from activities.signatures import LOAD_TICKET, RECORD_TICKET, LoadedTicket, LoadTicket, Recorded, TicketBatch
 from db.assignment import Settled
 from db.engine import Sessions
+from db.mail import Bell, no_bell, ring_for
 from db.models import Message, TicketEventRow, TicketRow
 from db.notices import insert_notifications
 from db.terms import find_terms
@@ -36,12 +37,14 @@ LAG = "baton_read_model_lag"
 class TicketRecord:
     """Writes what ticket workflows hand on, and reads it back for a ticket that is reopened.
 
-    ``desk`` has the queues follow each record; without one they stay as they are, as for repairs.
+    ``desk`` has the queues follow each record; without one they stay as they are, as for repairs. ``bell`` is rung for
+    mails that are to go.
     """
 
-    def __init__(self, sessions: Sessions, desk: Desk | None = None) -> None:
+    def __init__(self, sessions: Sessions, desk: Desk | None = None, bell: Bell = no_bell) -> None:
         self._sessions = sessions
         self._desk = desk
+        self._bell = bell
 
     @activity.defn(name=RECORD_TICKET)
     async def record(self, batch: TicketBatch) -> Recorded:
@@ -61,6 +64,7 @@ class TicketRecord:
             if len(fresh) < len(batch.events):
                 await _require_one_history(session, batch)
             await _tell(session, ticket, batch, fresh)
+        await ring_for(session, self._bell)
         _measure(batch)
         settled = await self._desk.settle(batch) if self._desk else Settled()
         return Recorded(terms=terms, offer=settled.offer, leaver_id=settled.leaver_id)

@@ -11,6 +11,8 @@ from api import problems
 from api.body_limit import BodyLimit
 from api.codec_access import CodecOrigin
 from api.dependencies import Services
+from api.listener import Listener
+from api.live_feed import LiveFeed
 from api.read_model import ReadModel
 from api.reader import Reader
 from api.request_log import RequestLog
@@ -24,14 +26,17 @@ from api.routers import (
     escalation_events,
     escalation_ladders,
     health,
+    live_events,
     members,
     messages,
+    notifications,
     organizations,
     reminder_ladders,
     routing_rules,
     sla_policies,
     teams,
     tickets,
+    unsubscribing,
 )
 from api.rule_book import RuleBooks
 from db.engine import make_engine, make_reads, make_sessions
@@ -41,6 +46,7 @@ from domain.sentiment.support import builtin_scorer
 from settings import Settings
 from telemetry import ApiMetrics, Gauge, api_telemetry
 from tracing import Tracing
+from workflows.bell import make_bell
 from workflows.connection import connect
 
 LARGEST_BODY = 1_000_000
@@ -62,6 +68,8 @@ _NOUNS = (
     members,
     availability,
     teams,
+    notifications,
+    live_events,
 )
 
 _DESCRIPTION = """Tickets that are never dropped: each one is a durable Temporal workflow.
@@ -96,6 +104,7 @@ def create_app(settings: Settings, tracing: Tracing | None = None, metrics: ApiM
     problems.install(app)
     app.include_router(health.router)
     app.include_router(codec.router, responses=problems.DOCUMENTED)
+    app.include_router(unsubscribing.router)
     for module in _NOUNS:
         app.include_router(module.router, prefix="/api/v1", responses=problems.DOCUMENTED)
     return app
@@ -126,22 +135,28 @@ def _lifespan(settings: Settings, tracing: Tracing) -> Callable[[FastAPI], Abstr
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = make_engine(settings)
-        read_model = ReadModel(settings)
-        read_model.start()
+        listener = Listener(settings)
+        read_model, live_feed = ReadModel(listener), LiveFeed(listener, make_reads(engine))
+        listener.start()
+        live_feed.start()
         try:
+            # Lazily, so that the API starts, and says what is away, before Temporal does.
+            temporal = await connect(settings, lazy=True, plugins=tracing.plugins)
             app.state.services = Services(
                 settings=settings,
                 sessions=make_sessions(engine),
                 reads=make_reads(engine),
-                # Lazily, so that the API starts, and says what is away, before Temporal does.
-                temporal=await connect(settings, lazy=True, plugins=tracing.plugins),
+                temporal=temporal,
                 read_model=read_model,
+                live_feed=live_feed,
+                bell=make_bell(temporal, settings),
                 rule_books=RuleBooks(make_reads(engine)),
                 reader=Reader(builtin_detector(), builtin_scorer()),
             )
             yield
         finally:
-            await read_model.stop()
+            await live_feed.stop()
+            await listener.stop()
             await engine.dispose()
             # Temporal's runtime may still call back for finished RPCs; an interpreter that exits in that
             # moment crashes (https://github.com/temporalio/sdk-python/issues/300).

@@ -11,12 +11,14 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.client import Client
 
+from api.live_feed import LiveFeed
 from api.problems import Problem
 from api.read_model import ReadModel
 from api.reader import Reader
 from api.rule_book import RuleBooks
 from api.security import hash_api_key, same_secret
 from db.engine import Sessions
+from db.mail import Bell, ring_for
 from db.models import ApiKey, Member, Team
 from domain.events import Actor, ActorKind
 from settings import Settings
@@ -31,6 +33,8 @@ class Services:
     reads: Sessions
     temporal: Client
     read_model: ReadModel
+    live_feed: LiveFeed
+    bell: Bell
     rule_books: RuleBooks
     reader: Reader
 
@@ -45,9 +49,13 @@ AppServices = Annotated[Services, Depends(_services)]
 
 
 async def _session(services: AppServices) -> AsyncIterator[AsyncSession]:
-    """A session for reading; whoever writes begins and commits its own transaction with it."""
+    """A session for reading; whoever writes begins and commits its own transaction with it.
+
+    What it leaves to be mailed is woken once the request is answered.
+    """
     async with services.sessions() as session:
         yield session
+    await ring_for(session, services.bell)
 
 
 Session = Annotated[AsyncSession, Depends(_session)]

@@ -8,16 +8,12 @@ from typing import TypeVar
 from uuid import UUID
 
 import psycopg
-import structlog
-from psycopg import AsyncConnection, sql
 
+from api.listener import Listener
 from db.channels import TICKETS, read_ticket_payload
-from settings import Settings
 
-log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-_RECONNECT_SECONDS = 0.5
 _FALLBACK_POLL_SECONDS = 0.25
 """How often a waiter looks for itself while the connection that would wake it is away."""
 
@@ -52,24 +48,17 @@ class Watch:
 
 
 class ReadModel:
-    """One ``LISTEN`` connection a process; reconnects by itself."""
+    """Hears of every ticket's versions, and wakes those who wait for one."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
         self._watches: dict[UUID, set[Watch]] = defaultdict(set)
-        self._task: asyncio.Task[None] | None = None
-        self.listening = False
+        listener.on(TICKETS, self._heard)
+        listener.on_change(self._wake_all)  # what was announced while nobody listened is looked for once
 
-    def start(self) -> None:
-        """Begin to listen; whoever starts it stops it."""
-        self._task = asyncio.create_task(self._listen_forever(), name="read-model-listener")
-
-    async def stop(self) -> None:
-        """Stop listening."""
-        if self._task:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+    @property
+    def listening(self) -> bool:
+        return self._listener.listening
 
     @contextmanager
     def watch(self, ticket_id: UUID) -> Iterator[Watch]:
@@ -83,34 +72,10 @@ class ReadModel:
             if not self._watches[ticket_id]:
                 del self._watches[ticket_id]
 
-    async def _listen_forever(self) -> None:
-        while True:
-            try:
-                await self._listen()
-            except (psycopg.Error, OSError) as error:
-                log.warning("read_model_listener_lost", error=type(error).__name__)
-            finally:
-                self.listening = False
-            self._wake_all()
-            await asyncio.sleep(_RECONNECT_SECONDS)
-
-    async def _listen(self) -> None:
-        connection = await AsyncConnection.connect(
-            self._settings.psycopg_url,
-            autocommit=True,
-            connect_timeout=max(2, round(self._settings.database_timeout.total_seconds())),
-            keepalives_idle=10,
-            keepalives_interval=5,
-            keepalives_count=3,
-        )
-        async with connection:
-            await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(TICKETS)))
-            self.listening = True
-            self._wake_all()  # what was announced while nobody listened is looked for once
-            async for notification in connection.notifies():
-                ticket_id, version = read_ticket_payload(notification.payload)
-                for watch in self._watches.get(ticket_id, ()):
-                    watch.announce(version)
+    def _heard(self, payload: str) -> None:
+        ticket_id, version = read_ticket_payload(payload)
+        for watch in self._watches.get(ticket_id, ()):
+            watch.announce(version)
 
     def _wake_all(self) -> None:
         for watches in self._watches.values():

@@ -5,6 +5,9 @@ from uuid import UUID
 TICKETS = "baton_tickets"
 """``LISTEN``: a ticket's read model reached a version."""
 
+LIVE = "baton_live"
+"""``LISTEN``: there are live events to be read."""
+
 
 def ticket_payload(ticket_id: UUID, version: int) -> str:
     """What a notification on ``TICKETS`` says."""

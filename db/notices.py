@@ -5,16 +5,19 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import or_, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.models import Member, Notification, Team, TeamMember
+from db.channels import LIVE
+from db.live_events import NOTIFICATION
+from db.mail import mail_to_come
+from db.models import Member, Team, TeamMember
 from domain.events import Notice, NoticeKind, TicketEvent
 from domain.ladders import Target
+from domain.notices import DEFAULTS, Medium
+from domain.priority import Priority
 from domain.ticket import Ticket
 
-IN_APP = "in_app"
 SUPERVISING_ROLES = ("supervisor", "admin", "owner")
 
 
@@ -26,6 +29,48 @@ class Subject:
     ticket_id: UUID | None = None
     ticket_version: int | None = None
     conversation_id: UUID | None = None
+    urgent: bool = False
+    """Whether mails about it wait neither for others nor for the end of quiet hours."""
+
+
+# In the order of members, so that two transactions that tell the same ones never wait for each other. Whoever has a
+# mail to come already is not woken again, except for what is urgent.
+_NOTIFY = text(
+    f"""WITH given AS (
+        SELECT CAST(:organization_id AS uuid) AS organization_id, CAST(:ticket_id AS uuid) AS ticket_id,
+            CAST(:ticket_version AS int) AS ticket_version, CAST(:conversation_id AS uuid) AS conversation_id,
+            CAST(:urgent AS boolean) AS urgent, CAST(:key AS text) AS key, CAST(:kind AS text) AS kind,
+            CAST(:why AS text) AS why, CAST(:at AS timestamptz) AS at
+    ), told AS (
+        INSERT INTO notifications (organization_id, key, member_id, conversation_id, ticket_id, ticket_version, medium,
+            kind, why, urgent, created_at, mail_due)
+        SELECT given.organization_id, given.key || ':' || m.id || ':' || medium.name, m.id, given.conversation_id,
+            given.ticket_id, given.ticket_version, medium.name, given.kind, given.why, given.urgent, given.at,
+            medium.name = '{Medium.EMAIL}'
+        FROM given CROSS JOIN unnest(CAST(:members AS uuid[])) AS m (id)
+        LEFT JOIN notification_settings AS own ON own.member_id = m.id
+        CROSS JOIN (
+            VALUES ('{Medium.IN_APP}', CAST(:in_app AS boolean)), ('{Medium.EMAIL}', CAST(:email AS boolean))
+        ) AS medium (name, by_default)
+        WHERE coalesce(CAST(own.media -> given.kind ->> medium.name AS boolean), medium.by_default)
+        ORDER BY m.id, medium.name
+        ON CONFLICT (key) DO NOTHING
+        RETURNING id, member_id, medium
+    ), shown AS (
+        INSERT INTO live_events (organization_id, member_id, ticket_id, kind, payload)
+        SELECT given.organization_id, told.member_id, given.ticket_id, '{NOTIFICATION}', jsonb_build_object(
+            'id', told.id, 'member_id', told.member_id, 'kind', given.kind, 'why', given.why, 'urgent', given.urgent,
+            'ticket_id', given.ticket_id, 'conversation_id', given.conversation_id)
+        FROM told CROSS JOIN given WHERE told.medium = '{Medium.IN_APP}'
+        RETURNING 1
+    ), announced AS (
+        SELECT pg_notify('{LIVE}', '') FROM (SELECT FROM shown LIMIT 1) AS any_shown
+    )
+    SELECT told.member_id FROM told CROSS JOIN given LEFT JOIN announced ON true
+    WHERE told.medium = '{Medium.EMAIL}' AND (given.urgent OR NOT EXISTS (
+        SELECT FROM notifications AS due WHERE due.member_id = told.member_id AND due.mail_due
+    ))"""  # noqa: S608 - made of constants
+)
 
 
 async def insert_notifications(session: AsyncSession, ticket: Ticket, event: TicketEvent) -> None:
@@ -34,7 +79,7 @@ async def insert_notifications(session: AsyncSession, ticket: Ticket, event: Tic
     Who is named by several notices of one event gets the first.
     """
     told: set[UUID | None] = {event.actor.member_id}
-    subject = Subject(ticket.organization_id, ticket.id, event.version)
+    subject = Subject(ticket.organization_id, ticket.id, event.version, urgent=ticket.priority is Priority.URGENT)
     for notice in event.notices:
         receivers = await _receivers(session, ticket, notice) - told
         told |= receivers
@@ -62,21 +107,17 @@ async def notify(
     """Tell members something, once for ``key`` (subject, episode and step), each by every medium they want.
 
     Part of the caller's transaction, which is that of the change they are told of. Whoever calls has made sure that
-    the members are active and of the subject's organization.
+    the members are active and of the subject's organization. One statement, however many they are; it shows in-app
+    notifications on open pages, and leaves in ``db.mail.mail_to_come`` whom to wake a mail for.
     """
-    rows = [
-        {
-            **asdict(subject),
-            "key": f"{key}:{member_id}:{IN_APP}",
-            "member_id": member_id,
-            "kind": kind,
-            "why": why,
-            "created_at": at,
-        }
-        for member_id in sorted(member_ids, key=str)
-    ]
-    if rows:
-        await session.execute(insert(Notification).values(rows).on_conflict_do_nothing(index_elements=["key"]))
+    receivers = [member_id for member_id in member_ids if member_id is not None]
+    if not receivers:
+        return
+    defaults = DEFAULTS[kind]
+    values = {**asdict(subject), "key": key, "kind": kind, "why": why, "at": at, "members": receivers}
+    by_default = {"in_app": defaults.in_app, "email": defaults.email}
+    mailed = await session.scalars(_NOTIFY, values | by_default)
+    mail_to_come(session).member_ids.update(mailed)
 
 
 async def _receivers(session: AsyncSession, ticket: Ticket, notice: Notice) -> set[UUID | None]:

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.channels import TICKETS, ticket_payload
+from db.live_events import TICKET
 from domain.clocks import ClockEventKind
 from domain.deadlines import deadlines
 from domain.events import TicketEvent
@@ -55,7 +56,15 @@ ON CONFLICT (id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name i
 
 _RECORD = text(
     f"""WITH {_EVENTS},
-    written AS ({_ROW % "EXISTS (SELECT FROM fresh)"} WHERE tickets.version < excluded.version),
+    written AS ({_ROW % "EXISTS (SELECT FROM fresh)"} WHERE tickets.version < excluded.version
+        RETURNING organization_id, id, number, version, status, priority, assignee_id, team_id, conversation_id),
+    shown AS (
+        INSERT INTO live_events (organization_id, ticket_id, kind, payload)
+        SELECT w.organization_id, w.id, '{TICKET}', jsonb_build_object('ticket_id', w.id, 'number', w.number,
+            'version', w.version, 'status', w.status, 'priority', w.priority, 'assignee_id', w.assignee_id,
+            'team_id', w.team_id, 'conversation_id', w.conversation_id)
+        FROM written AS w
+    ),
     told AS (SELECT pg_notify('{TICKETS}', :payload) WHERE EXISTS (SELECT FROM fresh))
     SELECT version FROM fresh LEFT JOIN told ON true"""  # noqa: S608
 )

@@ -71,6 +71,7 @@ class NoticeKind(StrEnum):
     SLA_WARNING = "sla_warning"
     SLA_BREACHED = "sla_breached"
     ESCALATION_RAISED = "escalation_raised"
+    MENTION = "mention"
     TICKET_RELEASED = "ticket_released"
 
 

@@ -2,6 +2,8 @@
 
 from uuid import UUID, uuid5
 
+_MAILS = UUID("5a3c1f0e-7b0c-4d43-9a55-0f6f3f0e6d11")
+
 
 def ticket_id(organization_id: UUID, request_id: str) -> UUID:
     """The ticket a creation request makes."""
@@ -51,3 +53,18 @@ def workflow_id(of_ticket_id: UUID) -> str:
 def backtest_workflow_id(backtest_id: UUID) -> str:
     """The workflow that runs a back-test."""
     return f"backtest-{backtest_id}"
+
+
+def mail_id(key: str) -> UUID:
+    """The mail that is sent once for ``key``."""
+    return uuid5(_MAILS, key)
+
+
+def mail_workflow_id(of_mail_id: UUID) -> str:
+    """The workflow that sends a mail."""
+    return f"mail-{of_mail_id}"
+
+
+def gathering_workflow_id(member_id: UUID) -> str:
+    """The workflow that gathers what a member is told into mails."""
+    return f"mails-of-{member_id}"

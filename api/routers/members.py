@@ -1,4 +1,4 @@
-"""Members: the people of an organization, and what they were told."""
+"""Members: the people of an organization."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -11,16 +11,15 @@ from api.dependencies import Caller, Session
 from api.hand_outs import HandingOut
 from api.idempotency import Idempotency, once
 from api.own import find_own
-from api.pagination import Page, Paging, after_number, page_by_time
+from api.pagination import Page, Paging, page_by_time
 from api.problems import unique_or
 from api.schemas.people import (
     CreateMember,
     EditMember,
     MemberStatus,
     MemberView,
-    NotificationView,
 )
-from db.models import Member, Notification
+from db.models import Member
 
 router = APIRouter(tags=["people"])
 
@@ -80,22 +79,3 @@ async def edit_member(
         return MemberView.model_validate(member)
 
     return await once(session, hands.caller.organization_id, request, work)
-
-
-@router.get("/notifications", summary="What members were told")
-async def list_notifications(
-    caller: Caller,
-    session: Session,
-    place: Paging,
-    *,
-    member_id: Annotated[UUID | None, Query()] = None,
-    ticket_id: Annotated[UUID | None, Query()] = None,
-) -> Page[NotificationView]:
-    mine = select(Notification).where(Notification.organization_id == caller.organization_id)
-    if member_id:
-        mine = mine.where(Notification.member_id == member_id)
-    if ticket_id:
-        mine = mine.where(Notification.ticket_id == ticket_id)
-    rows = list(await session.scalars(after_number(mine, Notification.id, place)))
-    items = [NotificationView.model_validate(row) for row in rows[: place.limit]]
-    return Page(items=items, next_cursor=str(items[-1].id) if len(rows) > place.limit else None)

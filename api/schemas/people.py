@@ -1,4 +1,4 @@
-"""Members, teams and notifications as clients send and see them."""
+"""Members and teams as clients send and see them."""
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -105,17 +105,3 @@ class TeamView(View):
     member_capacity: int | None
     member_ids: list[UUID]
     created_at: datetime
-
-
-class NotificationView(View):
-    """Something a member was told, and why."""
-
-    id: int
-    member_id: UUID
-    conversation_id: UUID | None = Field(description="Where it is about a conversation.")
-    ticket_id: UUID | None
-    ticket_version: int | None
-    kind: str = Field(examples=["ticket_assigned"])
-    why: str
-    created_at: datetime
-    read_at: datetime | None

@@ -3,6 +3,7 @@
 from db.models.assignment import QueuedTicket, Rota
 from db.models.conversation import Channel, Conversation, Message, Note, Requester, TicketOpening
 from db.models.ladder import EscalationLadderRow, ReminderLadderRow
+from db.models.notice import LiveEvent, Mail, NotificationSettings
 from db.models.organization import ApiKey, IdempotentRequest, Organization
 from db.models.people import Member, Notification, Team, TeamMember
 from db.models.rule import Backtest, Decision, RuleRow, RuleVersion
@@ -19,10 +20,13 @@ __all__ = [
     "Decision",
     "EscalationLadderRow",
     "IdempotentRequest",
+    "LiveEvent",
+    "Mail",
     "Member",
     "Message",
     "Note",
     "Notification",
+    "NotificationSettings",
     "Organization",
     "QueuedTicket",
     "ReminderLadderRow",

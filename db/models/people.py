@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.table import CreatedAt, Key, OrganizationId, Table
@@ -79,7 +79,8 @@ class TeamMember(Table):
 class Notification(Table):
     """A member is told something, once: ``key`` names its subject, episode, step, receiver and medium.
 
-    The subject is a ticket, a conversation, or a ticket made of that conversation.
+    The subject is a ticket, a conversation, or a ticket made of that conversation. One by email is ``mail_due`` until
+    it is in a mail, or too old for one.
     """
 
     __tablename__ = "notifications"
@@ -91,9 +92,18 @@ class Notification(Table):
     conversation_id: Mapped[UUID | None]
     ticket_id: Mapped[UUID | None]
     ticket_version: Mapped[int | None]
+    medium: Mapped[str] = mapped_column(server_default=text("'in_app'"))
     kind: Mapped[str]
     why: Mapped[str]
+    urgent: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[datetime]
     read_at: Mapped[datetime | None]
+    mail_due: Mapped[bool] = mapped_column(server_default=text("false"))
+    mail_id: Mapped[UUID | None] = mapped_column(ForeignKey("mails.id", ondelete="SET NULL"))
 
-    __table_args__ = (Index(None, "organization_id", "member_id", "id"),)
+    __table_args__ = (
+        Index(None, "organization_id", "member_id", "id"),
+        Index("ix_notifications_unread", "member_id", "id", postgresql_where=text("read_at IS NULL")),
+        Index("ix_notifications_mail_due", "member_id", postgresql_where=text("mail_due")),
+        Index(None, "mail_id", postgresql_where=text("mail_id IS NOT NULL")),
+    )

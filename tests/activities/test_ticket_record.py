@@ -90,7 +90,9 @@ async def test_batch_recorded_again_changes_nothing(record: TicketRecord, sessio
     assert again == [first] * 3
     assert (await row_of(sessions, ticket)).state == kept
     assert [event.version for event in await events_of(sessions, ticket)] == [1, 2]
-    assert (await count(sessions, Message, ticket), await count(sessions, Notification, ticket)) == (1, 1)
+    assert (await count(sessions, Message, ticket), await count(sessions, Notification, ticket)) == (1, 2), (
+        "by each medium"
+    )
 
 
 async def test_batch_that_comes_late_does_not_turn_the_row_back(

@@ -32,9 +32,9 @@ class Things:
         del self.ids[f"/{path.split('/')[1]}"]
 
     async def send(self, method: str, path: str, document: Any = None) -> httpx.Response:
-        """As the tenant; as the operator where only the operator may."""
+        """As the tenant; as the operator where only the operator may, and for a member where only members may."""
         headers = {"Authorization": f"Bearer {OPERATOR_KEY}"} if path == "/organizations" else {}
-        if path.startswith("/members/me/"):
+        if path.startswith(("/members/me/", "/notifications/")):  # what is a member's own
             headers = {"Baton-On-Behalf-Of": await self._thing("/members")}
         return await self.tenant.call(method, path, document, headers=headers)
 

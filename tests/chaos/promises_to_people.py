@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
-from domain.events import TicketEvent
+from domain.events import NoticeKind, TicketEvent
 from domain.ladders import Target
+from domain.notices import DEFAULTS, Medium
 from tests.chaos.evidence import Evidence, by
 from tests.chaos.reading import Row
 from tests.chaos.report import Finding, Wrong
@@ -37,25 +38,36 @@ def _customer(ticket: UUID, told: Sequence[TicketEvent], rows: Sequence[Row]) ->
 
 
 def _members(ticket: UUID, told: Sequence[TicketEvent], stored: Sequence[Row], supervisor: UUID) -> Iterator[Finding]:
-    """Members named by a notice, and the supervisor where supervisors are meant, have it; nobody has one besides.
+    """Members named by a notice, and the supervisor where supervisors are meant, have it by each medium; nobody has one
+    besides, and nobody one of them twice.
 
-    Whom a notice to the assignee or the team reaches depends on what was recorded together with it.
+    Whom a notice to the assignee or the team reaches depends on what was recorded together with it. Nobody in a run
+    has chosen anything, so that the defaults hold.
     """
     rows = {row["key"]: row for row in stored}
-    known: dict[str, int] = {}
+    known: dict[str, tuple[int, NoticeKind]] = {}
     for event in told:
         reached = {event.actor.member_id}
         for notice in event.notices:
-            known[notice.key] = event.version
+            known[notice.key] = (event.version, notice.kind)
             certain = {*notice.member_ids} | ({supervisor} if Target.SUPERVISORS in notice.targets else set())
             for member in certain - reached:
-                if f"{ticket}:{notice.key}:{member}:in_app" not in rows:
-                    yield Finding(Wrong.UNTOLD, f"ticket {ticket} v{event.version}: {notice.key} to member {member}")
+                for medium in media(notice.kind):
+                    if f"{ticket}:{notice.key}:{member}:{medium}" not in rows:
+                        place = f"ticket {ticket} v{event.version}"
+                        yield Finding(Wrong.UNTOLD, f"{place}: {notice.key} to member {member} by {medium}")
             reached |= certain
     for key, row in rows.items():
-        notice_key = key.removeprefix(f"{ticket}:").removesuffix(f":{row['member_id']}:in_app")
-        if known.get(notice_key) != row["ticket_version"]:
+        notice_key = key.removeprefix(f"{ticket}:").removesuffix(f":{row['member_id']}:{row['medium']}")
+        version, kind = known.get(notice_key, (None, None))
+        if version != row["ticket_version"] or kind != row["kind"] or row["medium"] not in media(row["kind"]):
             yield Finding(Wrong.TOLD_TWICE, f"ticket {ticket} v{row['ticket_version']}: {key}")
+
+
+def media(kind: NoticeKind) -> set[Medium]:
+    """By which a member who has chosen nothing is told."""
+    choice = DEFAULTS[NoticeKind(kind)]
+    return {medium for medium, wanted in ((Medium.IN_APP, choice.in_app), (Medium.EMAIL, choice.email)) if wanted}
 
 
 def _strange_acts(evidence: Evidence, row: Row) -> Iterator[Finding]:

@@ -372,13 +372,13 @@ class Life:
         return [external_id.removeprefix(f"baton:{self.id}:") for external_id in found]
 
     async def told(self) -> list[tuple[str, str]]:
-        """Who was told what, in the order it was written."""
+        """Who was told what in the app, in the order it was written."""
         await self.settled()
         async with self.office.sessions() as session:
             found = await session.execute(
                 select(Member.name, Notification.kind)
                 .join(Member, Member.id == Notification.member_id)
-                .where(Notification.ticket_id == self.id)
+                .where(Notification.ticket_id == self.id, Notification.medium == "in_app")
                 .order_by(Notification.id)
             )
         return [(name, kind) for name, kind in found]

@@ -1,0 +1,96 @@
+"""Finds what was committed and whose signal got lost, and removes what nobody will ask for any more."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio import activity
+
+from activities.signatures import SWEEP, Swept
+from db.engine import Sessions
+from db.live_events import KEPT_FOR, forget
+from db.mail import Bell, MailToCome
+from db.models import Mail, Notification, NotificationSettings
+from domain.mail import TRIED_FOR, MailState
+from domain.notices import Pending, QuietHours, mail_due_at
+
+OVERDUE = timedelta(minutes=1)
+"""What should have been sent that long ago was not signalled, or its signal is on the way and harmless twice."""
+
+LONGEST_WAIT = timedelta(days=9)
+"""For a notification's mail: more than the longest quiet hours."""
+
+_PAGE = 500
+"""Rows a sweep takes; the next one, a minute later, takes the next."""
+
+
+class Sweep:
+    """Looks for what fell between a commit and its signal. ``mails`` says whether a mail server is set."""
+
+    def __init__(self, sessions: Sessions, bell: Bell, *, mails: bool, gather: timedelta) -> None:
+        self._sessions = sessions
+        self._bell = bell
+        self._mails = mails
+        self._gather = gather
+
+    @activity.defn(name=SWEEP)
+    async def sweep(self) -> Swept:
+        """Wake, give up and forget. Safe to repeat, and to run twice at once."""
+        now = datetime.now(UTC)
+        async with self._sessions.begin() as session:
+            await self._give_up(session, now)
+            waiting = MailToCome()
+            if self._mails:
+                waiting = MailToCome(await _unsent(session, now), await self._untold(session, now))
+        if waiting:
+            await self._bell(waiting)
+        async with self._sessions.begin() as session:
+            forgotten = await forget(session, now - KEPT_FOR, _PAGE * 20)
+        return Swept(mails=len(waiting.mail_ids), members=len(waiting.member_ids), forgotten=forgotten)
+
+    async def _give_up(self, session: AsyncSession, now: datetime) -> None:
+        """Old news is not mailed; above all not when a mail server is set for the first time."""
+        await session.execute(
+            update(Mail)
+            .where(Mail.state == MailState.QUEUED, Mail.created_at < now - TRIED_FOR - OVERDUE)
+            .values(state=MailState.GIVEN_UP)
+        )
+        oldest = now - (LONGEST_WAIT if self._mails else TRIED_FOR)
+        await session.execute(
+            update(Notification).where(Notification.mail_due, Notification.created_at < oldest).values(mail_due=False)
+        )
+
+    async def _untold(self, session: AsyncSession, now: datetime) -> set[UUID]:
+        """Members whose mail is overdue."""
+        found = await session.execute(
+            select(
+                Notification.member_id, Notification.created_at, Notification.urgent, NotificationSettings.quiet_hours
+            )
+            .outerjoin(NotificationSettings, NotificationSettings.member_id == Notification.member_id)
+            .where(Notification.mail_due, Notification.created_at < now - OVERDUE)
+            .order_by(Notification.member_id)
+            .limit(_PAGE * 20)
+        )
+        overdue = set()
+        for member_id, rows in groupby(found, key=lambda row: row.member_id):
+            of_member = list(rows)
+            quiet = of_member[0].quiet_hours
+            pending = [Pending(created_at=row.created_at, urgent=row.urgent) for row in of_member]
+            then = now - OVERDUE
+            if mail_due_at(pending, QuietHours.model_validate(quiet) if quiet else None, self._gather, then) <= then:
+                overdue.add(member_id)
+        return set(sorted(overdue)[:_PAGE])
+
+
+async def _unsent(session: AsyncSession, now: datetime) -> set[UUID]:
+    """Mails that nobody has tried to send; one that was tried has a workflow, which tries again."""
+    return set(
+        await session.scalars(
+            select(Mail.id)
+            .where(Mail.state == MailState.QUEUED, Mail.attempts == 0, Mail.created_at < now - OVERDUE)
+            .order_by(Mail.created_at)
+            .limit(_PAGE)
+        )
+    )

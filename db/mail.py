@@ -1,0 +1,82 @@
+"""Mails, written with the change that causes them and sent after it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.models import Mail
+from domain.ids import mail_id
+from domain.mail import MailState
+
+_KEPT = "mail_to_come"
+
+
+@dataclass
+class MailToCome:
+    """What a transaction leaves to be mailed: mails as they are, and members who wait for one."""
+
+    mail_ids: set[UUID] = field(default_factory=set)
+    member_ids: set[UUID] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return bool(self.mail_ids or self.member_ids)
+
+
+Bell = Callable[[MailToCome], Awaitable[None]]
+"""Wakes what sends mail. Never fails: what it does not reach is found by the next sweep."""
+
+
+async def no_bell(_: MailToCome) -> None:
+    """Nobody is woken: for whoever leaves it to the sweep."""
+
+
+async def send_mail(
+    session: AsyncSession,
+    *,
+    key: str,
+    to: str,
+    subject: str,
+    text: str,
+    html: str | None = None,
+    organization_id: UUID | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> UUID:
+    """Have a mail sent, once for ``key``, as soon as the caller's transaction is committed; returns its id.
+
+    Safe to repeat: a key that is known changes nothing. Line ends in the subject and the address become spaces.
+    """
+    new_id = mail_id(key)
+    await session.execute(
+        insert(Mail)
+        .values(
+            id=new_id,
+            key=key,
+            organization_id=organization_id,
+            to_address=" ".join(to.split()),
+            subject=" ".join(subject.split()),
+            text=text,
+            html=html,
+            headers=dict(headers or {}),
+            created_at=datetime.now(UTC),
+            state=MailState.QUEUED,
+        )
+        .on_conflict_do_nothing(index_elements=["key"])
+    )
+    mail_to_come(session).mail_ids.add(new_id)
+    return new_id
+
+
+def mail_to_come(session: AsyncSession) -> MailToCome:
+    """What the session's transactions leave to be mailed so far."""
+    found: MailToCome = session.info.setdefault(_KEPT, MailToCome())
+    return found
+
+
+async def ring_for(session: AsyncSession, bell: Bell) -> None:
+    """Ring once for all that the session's committed transactions left; what was rolled back is not found then."""
+    if waiting := session.info.pop(_KEPT, None):
+        await bell(waiting)
