@@ -12,6 +12,7 @@ from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
+from activities.merging import Merging
 from activities.rollout import Rollout
 from activities.roster import Roster
 from activities.ticket_record import TicketRecord
@@ -35,11 +36,12 @@ def make_worker(
 ) -> Worker:
     """Put the worker together; whoever runs it owns ``client`` and ``sessions``."""
     record, roster, rollout = TicketRecord(sessions), Roster(sessions), Rollout(sessions, client)
+    merging = Merging(sessions, client)
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,
         workflows=workflows,
-        activities=[record.record, record.load, roster.choose, rollout.tell],
+        activities=[record.record, record.load, roster.choose, rollout.tell, merging.merge, merging.forward],
         workflow_runner=SandboxedWorkflowRunner() if settings.worker_sandboxed else UnsandboxedWorkflowRunner(),
         # With a fixed number of pollers most of them wait on sticky queues, and under load a new
         # ticket's first task starves for seconds (https://github.com/temporalio/sdk-rust/issues/1579).

@@ -21,6 +21,7 @@ from api.routers import (
     decisions,
     escalation_ladders,
     health,
+    links,
     members,
     messages,
     organizations,
@@ -28,6 +29,7 @@ from api.routers import (
     sla_policies,
     teams,
     tickets,
+    watchers,
 )
 from api.rule_book import RuleBooks
 from db.engine import make_engine, make_reads, make_sessions
@@ -45,6 +47,8 @@ LARGEST_BODY = 1_000_000
 _NOUNS = (
     tickets,
     messages,
+    watchers,
+    links,
     conversations,
     decisions,
     sla_policies,

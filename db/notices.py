@@ -9,7 +9,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.models import Member, Notification, Team, TeamMember
+from db.models import Member, Notification, Team, TeamMember, TicketWatcher
 from domain.events import Notice, NoticeKind, TicketEvent
 from domain.ladders import Target
 from domain.ticket import Ticket
@@ -28,14 +28,18 @@ class Subject:
     conversation_id: UUID | None = None
 
 
-async def insert_notifications(session: AsyncSession, ticket: Ticket, event: TicketEvent) -> None:
+async def insert_notifications(
+    session: AsyncSession, ticket: Ticket, event: TicketEvent, *, watched: bool = True
+) -> None:
     """Tell each receiver of an event once, however often this runs; nobody is told of their own act.
 
-    Who is named by several notices of one event gets the first.
+    Who is named by several notices of one event gets the first. ``watched`` is false where nobody watches the ticket.
     """
     told: set[UUID | None] = {event.actor.member_id}
     subject = Subject(ticket.organization_id, ticket.id, event.version)
     for notice in event.notices:
+        if notice.targets == (Target.WATCHERS,) and not watched:
+            continue
         receivers = await _receivers(session, ticket, notice) - told
         told |= receivers
         await notify(
@@ -87,6 +91,8 @@ async def _receivers(session: AsyncSession, ticket: Ticket, notice: Notice) -> s
     wanted = [Member.id.in_(named)] if named else []
     if Target.TEAM in notice.targets and ticket.team_id:
         wanted.append(Member.id.in_(select(TeamMember.member_id).where(TeamMember.team_id == ticket.team_id)))
+    if Target.WATCHERS in notice.targets:
+        wanted.append(Member.id.in_(select(TicketWatcher.member_id).where(TicketWatcher.ticket_id == ticket.id)))
     if not wanted and Target.SUPERVISORS not in notice.targets:
         return set()
     active = (Member.organization_id == ticket.organization_id, Member.status == "active")

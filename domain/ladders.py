@@ -72,6 +72,7 @@ class Target(StrEnum):
     ASSIGNEE = "assignee"
     TEAM = "team"
     SUPERVISORS = "supervisors"
+    WATCHERS = "watchers"
 
 
 class Successor(StrEnum):

@@ -1,17 +1,20 @@
 """The tables, one module a noun; importing the package makes all of them known to the metadata."""
 
 from db.models.conversation import Channel, Conversation, Message, Note, Requester, TicketOpening
+from db.models.facts import TicketFacts
 from db.models.ladder import EscalationLadderRow, ReminderLadderRow
 from db.models.organization import ApiKey, IdempotentRequest, Organization
 from db.models.people import Member, Notification, Team, TeamMember
 from db.models.rule import Backtest, Decision, RuleRow, RuleVersion
 from db.models.sla import CalendarRow, SlaPolicyRow, SlaPolicyVersion
 from db.models.table import Table
+from db.models.teamwork import BulkChange, TicketLink, TicketMerge, TicketPresence, TicketWatcher
 from db.models.ticket import TicketEventRow, TicketRow
 
 __all__ = [
     "ApiKey",
     "Backtest",
+    "BulkChange",
     "CalendarRow",
     "Channel",
     "Conversation",
@@ -33,6 +36,11 @@ __all__ = [
     "Team",
     "TeamMember",
     "TicketEventRow",
+    "TicketFacts",
+    "TicketLink",
+    "TicketMerge",
     "TicketOpening",
+    "TicketPresence",
     "TicketRow",
+    "TicketWatcher",
 ]
