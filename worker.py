@@ -17,6 +17,7 @@ from activities.desk import Desk
 from activities.letters import Letters
 from activities.mail import Post
 from activities.mail_server import MailServer
+from activities.merging import Merging
 from activities.removal import Removal
 from activities.rollout import Rollout
 from activities.roster import Roster
@@ -60,7 +61,7 @@ def make_worker(
     desk, removal = Desk(sessions, client), Removal(sessions, client)
     bell = make_bell(client, settings)
     record, roster, rollout = TicketRecord(sessions, desk, bell), Roster(sessions), Rollout(sessions, client)
-    backtests = Backtests(sessions)
+    backtests, merging = Backtests(sessions), Merging(sessions, client)
     post = Post(sessions, _mail_server(settings), _letters(settings))
     sweep = Sweep(sessions, bell, mails=settings.smtp_host is not None, gather=settings.mail_gather)
     return Worker(
@@ -71,6 +72,7 @@ def make_worker(
             *(record.record, record.load, roster.choose),
             *(rollout.tell, backtests.try_rule),
             *(desk.hand_out, removal.release),
+            *(merging.merge, merging.forward),
             *(post.plan, post.fold, post.send, post.give_up, sweep.sweep),
         ],
         workflow_runner=SandboxedWorkflowRunner() if settings.worker_sandboxed else UnsandboxedWorkflowRunner(),

@@ -27,7 +27,9 @@ _HEADLINES = {
     NoticeKind.SLA_WARNING: "close to its SLA target",
     NoticeKind.SLA_BREACHED: "SLA target missed",
     NoticeKind.ESCALATION_RAISED: "needs a human",
-    NoticeKind.MENTION: "you were mentioned",
+    NoticeKind.MENTIONED: "you were mentioned",
+    NoticeKind.STATUS_CHANGED: "its status changed",
+    NoticeKind.TICKET_MERGED: "merged into another",
 }
 
 

@@ -3,10 +3,10 @@
 from datetime import datetime
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from domain.assignment import Offer
-from domain.commands import Remembered
+from domain.commands import Absorb, AgentReplied, CustomerReplied, NoteAdded, Remembered
 from domain.events import TicketEvent
 from domain.ladders import Frozen, Successor
 from domain.mail import MailState
@@ -25,6 +25,9 @@ FOLD_MAIL = "fold_mail"
 SEND_MAIL = "send_mail"
 GIVE_MAIL_UP = "give_mail_up"
 SWEEP = "sweep"
+MERGE_TICKET = "merge_ticket"
+FORWARD_FACT = "forward_fact"
+CHANGE_TICKETS = "change_tickets"
 
 
 class TicketBatch(Frozen):
@@ -176,3 +179,49 @@ class Swept(Frozen):
     mails: int
     members: int
     forgotten: int
+
+
+class MergeTicket(Frozen):
+    """Decide whether a ticket may go into ``target_id``, and have that one, or what that one went into, take over."""
+
+    organization_id: UUID
+    target_id: UUID
+    absorb: Absorb
+
+
+class Refusal(Frozen):
+    """A ``domain.errors.DomainError`` on its way through Temporal."""
+
+    code: str
+    message: str
+    context: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class MergedTicket(Frozen):
+    """The ticket that took over, or why none did."""
+
+    into: UUID | None = None
+    refusal: Refusal | None = None
+
+
+class ForwardFact(Frozen):
+    """Tell a fact that came to a merged ticket to the one that goes on; one of the facts is given."""
+
+    target_id: UUID
+    customer_replied: CustomerReplied | None = None
+    agent_replied: AgentReplied | None = None
+    note_added: NoteAdded | None = None
+
+
+class ChangeTickets(Frozen):
+    """Change the next page of a bulk change's tickets, from ``examined`` on."""
+
+    bulk_change_id: UUID
+    examined: int
+
+
+class ChangedTickets(Frozen):
+    """How far the bulk change has come; ``over`` when there is nothing left to do."""
+
+    examined: int
+    over: bool

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import structlog
 from sqlalchemy import select
@@ -20,8 +21,9 @@ from db.notices import insert_notifications
 from db.terms import find_terms
 from db.ticket_histories import lay_foundation, told_otherwise
 from db.ticket_writes import restore_events, restore_row, write_batch
+from db.watchers import take_watchers_over
 from domain.commands import Remembered
-from domain.events import CustomerMessage
+from domain.events import CustomerMessage, EventKind
 from domain.ids import message_id
 from domain.terms import adopt, wanted
 from domain.ticket import Ticket
@@ -60,10 +62,10 @@ class TicketRecord:
             need = wanted(batch.ticket)
             terms = await find_terms(session, batch.ticket, need) if need else None
             ticket = adopt(batch.ticket, terms) if terms else batch.ticket
-            fresh = await write_batch(session, ticket, batch.events, batch.answers, batch.description or "")
-            if len(fresh) < len(batch.events):
+            written = await write_batch(session, ticket, batch.events, batch.answers, batch.description or "")
+            if len(written.fresh) < len(batch.events):
                 await _require_one_history(session, batch)
-            await _tell(session, ticket, batch, fresh)
+            await _tell(session, ticket, batch, written.fresh, watched=written.watched)
         await ring_for(session, self._bell)
         _measure(batch)
         settled = await self._desk.settle(batch) if self._desk else Settled()
@@ -121,12 +123,16 @@ async def _require_one_history(session: AsyncSession, batch: TicketBatch) -> Non
         )
 
 
-async def _tell(session: AsyncSession, ticket: Ticket, batch: TicketBatch, fresh: set[int]) -> None:
+async def _tell(
+    session: AsyncSession, ticket: Ticket, batch: TicketBatch, fresh: set[int], *, watched: bool = True
+) -> None:
     """Write what the ``fresh`` events tell members and the customer."""
     for event in batch.events:
         if event.version in fresh:
-            await insert_notifications(session, ticket, event)
+            await insert_notifications(session, ticket, event, watched=watched)
             await _insert_customer_messages(session, ticket, event.customer_messages)
+            if event.kind is EventKind.ABSORBED:
+                await take_watchers_over(session, ticket, UUID(str(event.about["from"])))
 
 
 async def _insert_customer_messages(session: AsyncSession, ticket: Ticket, messages: Iterable[CustomerMessage]) -> None:

@@ -26,6 +26,7 @@ from api.routers import (
     escalation_events,
     escalation_ladders,
     health,
+    links,
     live_events,
     members,
     messages,
@@ -37,6 +38,7 @@ from api.routers import (
     teams,
     tickets,
     unsubscribing,
+    watchers,
 )
 from api.rule_book import RuleBooks
 from db.engine import make_engine, make_reads, make_sessions
@@ -55,6 +57,8 @@ LARGEST_BODY = 1_000_000
 _NOUNS = (
     tickets,
     messages,
+    watchers,
+    links,
     conversations,
     decisions,
     escalation_events,

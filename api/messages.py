@@ -8,7 +8,9 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.dependencies import find_member
 from api.idempotency import RequestId, claim
+from api.mentions import forget_mentions, mention
 from api.problems import Problem
 from api.schemas.conversation import Author, CreateMessage, CreateNote
 from api.ticket_gateway import Fact
@@ -48,22 +50,23 @@ class Messages:
         Sent again, it finishes what the first time left undone and changes nothing else. A
         customer's message to a ticket closed too long ago goes to the follow-up ticket.
         """
-        recorded = await self.tickets.find(ticket_id)
-        known_as = message_id(recorded.ticket.conversation_id, document.external_id or request.key)
+        origin = await self.tickets.find(ticket_id)  # whose conversation and customer it is, whichever ticket goes on
+        recorded = await self.tickets.goes_on_as(origin)
+        known_as = message_id(origin.ticket.conversation_id, document.external_id or request.key)
         # What an earlier try has stored is finished, or answered again, wherever its ticket has gone since.
         if recorded.ticket.status is Status.CLOSED and not await self._is_stored(Message, known_as):
             if document.author is Author.AGENT:
                 raise closed(recorded.ticket)
             if not document.automatic:
                 recorded = await self._takes_messages(recorded)
-        message, fresh = await self._store(recorded, document, request)
+        message, fresh = await self._store(origin, recorded.ticket.id, document, request)
         if (
             message.ticket_id is not None and message.ticket_id != recorded.ticket.id
         ):  # stored by an earlier try, when another ticket took it
-            recorded = await self.tickets.find(message.ticket_id)
+            recorded = await self.tickets.goes_on_as(await self.tickets.find(message.ticket_id))
         if document.automatic and recorded.ticket.status is Status.CLOSED:
             return Told(message, Answer(recorded), fresh)
-        return Told(message, await self._tell(recorded, message, _fact(message, recorded, self.tickets)), fresh)
+        return Told(message, await self._tell(recorded, message, _fact(message, origin, self.tickets)), fresh)
 
     async def add_note(self, ticket_id: UUID, document: CreateNote, request: RequestId) -> Told:
         """Keep a note once for the request and tell its ticket."""
@@ -79,12 +82,17 @@ class Messages:
             author_id=caller.actor.id,
             author_name=caller.actor.name,
             body=document.body,
+            mention_ids=document.mention_ids,
         )
         async with session.begin():
             if request.given:
                 await claim(session, caller.organization_id, request)
+            for member_id in document.mention_ids:
+                await find_member(session, caller.organization_id, member_id, "mention_ids")
             fresh = await session.scalar(statement.on_conflict_do_nothing().returning(Note.id)) is not None
             note = await session.get_one(Note, note_id)
+            if fresh:
+                await mention(session, note, recorded.ticket)
         fact = NoteAdded(note_id=note.id, at=note.created_at, actor=caller.actor)
         return Told(note, await self._tell(recorded, note, fact), fresh)
 
@@ -93,15 +101,17 @@ class Messages:
 
         ``None`` where there is nothing to tell: it has been told, or the ticket is closed and takes no such message.
         """
-        recorded = await self.tickets.find(ticket_id)
-        if not fresh and await self.tickets.knows(ticket_id, fact.request_id):
-            return None
+        origin = await self.tickets.find(ticket_id)
+        recorded = await self.tickets.goes_on_as(origin)
+        for known_by in {ticket_id, recorded.ticket.id} if not fresh else ():
+            if await self.tickets.knows(known_by, fact.request_id):
+                return None
         if recorded.ticket.status is Status.CLOSED:
             if not isinstance(fact, CustomerReplied) or fact.automatic:
                 return None
             recorded = await self._takes_messages(recorded)
-            if recorded.ticket.id != ticket_id:
-                await self._moved(recorded.ticket, message_id)
+        if recorded.ticket.id != ticket_id:
+            await self._moved(origin.ticket.conversation_id, recorded.ticket.id, message_id)
 
         async def send(to: Ticket, start: bool) -> None:
             await self.tickets.gateway.tell(to, fact, start=start)
@@ -112,18 +122,18 @@ class Messages:
             return None
         return recorded
 
-    async def _moved(self, ticket: Ticket, message_id: UUID) -> None:
+    async def _moved(self, conversation_id: UUID, ticket_id: UUID, message_id: UUID) -> None:
         """The conversation goes on in another ticket, from this message on."""
         session = self.tickets.session
         async with session.begin():
-            of_ticket = Conversation.id == ticket.conversation_id
-            await session.execute(update(Conversation).where(of_ticket).values(ticket_id=ticket.id))
-            await session.execute(update(Message).where(Message.id == message_id).values(ticket_id=ticket.id))
+            moved = update(Conversation).where(Conversation.id == conversation_id)
+            await session.execute(moved.values(ticket_id=ticket_id))
+            await session.execute(update(Message).where(Message.id == message_id).values(ticket_id=ticket_id))
 
     async def _store(
-        self, recorded: RecordedTicket, document: CreateMessage, request: RequestId
+        self, recorded: RecordedTicket, told_to: UUID, document: CreateMessage, request: RequestId
     ) -> tuple[Message, bool]:
-        """The stored message, and whether it is new."""
+        """The message, stored in the ticket's conversation and ``told_to`` a ticket, and whether it is new."""
         caller, session = self.tickets.caller, self.tickets.session
         conversation_id = recorded.ticket.conversation_id
         external_id = document.external_id or request.key
@@ -133,7 +143,7 @@ class Messages:
             id=message_id(conversation_id, external_id),
             organization_id=caller.organization_id,
             conversation_id=conversation_id,
-            ticket_id=recorded.ticket.id,
+            ticket_id=told_to,
             external_id=external_id,
             author_kind=document.author,
             author_id=author.id,
@@ -157,7 +167,7 @@ class Messages:
                 )
             ).one()
             if kept.ticket_id is None:  # it came in by the conversation, before there was a ticket
-                kept.ticket_id = recorded.ticket.id
+                kept.ticket_id = told_to
         if kept.body != document.body and document.external_id is None:
             raise _key_reused()
         return kept, False
@@ -193,7 +203,10 @@ class Messages:
         told = select(event.version).where(event.ticket_id == stored.ticket_id, event.request_id == fact.request_id)
         statement = delete(kind).where(kind.id == stored.id, ~told.exists()).returning(kind.id)
         async with self.tickets.session.begin():
-            return await self.tickets.session.scalar(statement) is not None
+            gone = await self.tickets.session.scalar(statement) is not None
+            if gone and isinstance(stored, Note):
+                await forget_mentions(self.tickets.session, stored)
+        return gone
 
     async def _takes_messages(self, recorded: RecordedTicket) -> RecordedTicket:
         """The ticket itself, or the follow-up that goes on from it, made if there is none yet."""
@@ -203,7 +216,7 @@ class Messages:
                 return recorded
             async with self.tickets.services.reads() as session:
                 following = await find_ticket(session, self.tickets.caller.organization_id, follow_up_id(ticket.id))
-            recorded = following or await self._follow_up(recorded)
+            recorded = await self.tickets.goes_on_as(following) if following else await self._follow_up(recorded)
         raise Problem("ticket_closed", "The ticket has been followed up too often; create a new one.")
 
     async def _follow_up(self, recorded: RecordedTicket) -> RecordedTicket:

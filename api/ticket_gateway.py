@@ -30,6 +30,7 @@ from domain.commands import (
     CustomerReplied,
     Edit,
     Escalate,
+    Merge,
     NoteAdded,
     PolicyChanged,
 )
@@ -48,6 +49,7 @@ _UPDATES: dict[type, Any] = {
     Assign: TicketWorkflow.assign,
     Edit: TicketWorkflow.edit,
     Escalate: TicketWorkflow.escalate,
+    Merge: TicketWorkflow.merge,
 }
 _SIGNALS: dict[type, Any] = {
     CustomerReplied: TicketWorkflow.customer_replied,
@@ -134,7 +136,7 @@ class TicketGateway:
                 raise
         return True
 
-    async def command(self, ticket_id: UUID, command: Command) -> Outcome:
+    async def command(self, ticket_id: UUID, command: Command | Merge) -> Outcome:
         """Have the workflow act on a command, and return what it made of it."""
         handle = self._handle(ticket_id)
         async with self._answers():
@@ -211,7 +213,7 @@ class TicketGateway:
             "static_summary": summary(ticket),
         }
 
-    def _update_id(self, command: Command) -> str:
+    def _update_id(self, command: Command | Merge) -> str:
         return update_id(command.request_id, self.settings.secret_key)
 
     def _handle(self, ticket_id: UUID) -> WorkflowHandle[TicketWorkflow, Ticket]:

@@ -29,7 +29,7 @@ from db.tickets import (
     find_ticket,
     find_with_answer,
 )
-from domain.commands import ChangeStatus, Command
+from domain.commands import ChangeStatus, Command, Merge
 from domain.events import Actor, ActorKind, EventKind
 from domain.ids import conversation_id, requester_id, ticket_id, workflow_id
 from domain.lifecycle import check, closed
@@ -102,7 +102,7 @@ class Tickets:
         fallback = RecordedTicket(ticket.model_copy(update={"version": 1}), created.description, requester)
         return await self._shown(watch, fallback, created.request_id)
 
-    async def command(self, wanted_id: UUID, command: Command, request: RequestId) -> Answer:
+    async def command(self, wanted_id: UUID, command: Command | Merge, request: RequestId) -> Answer:
         """Have the ticket obey, once for the request; an earlier answer is given again."""
         with self.services.read_model.watch(wanted_id) as watch:
             recorded, kept = await self._with_answer(wanted_id, request)
@@ -120,6 +120,12 @@ class Tickets:
                     "yet. Send the request again with the same Idempotency-Key.",
                 )
             return answer
+
+    async def goes_on_as(self, recorded: RecordedTicket) -> RecordedTicket:
+        """The ticket itself, or the one that has taken it over, however many tickets there were between."""
+        while (following := recorded.ticket.merged_into) is not None:
+            recorded = await self.find(following)
+        return recorded
 
     async def submit(self, wanted_id: UUID, command: Command, request: RequestId) -> None:
         """Hand a command on and do not wait for its outcome, which the ticket's events will tell."""
@@ -139,7 +145,7 @@ class Tickets:
         """Send a signal to the ticket's run; where it is closed, to its next run if ``reopening``, else refuse."""
         ticket = recorded.ticket
         for _ in range(3):
-            if ticket.status is Status.CLOSED and not reopening:
+            if ticket.status is Status.CLOSED and not (reopening or ticket.merged_into):
                 raise closed(ticket)
             try:
                 await send(ticket, ticket.status is Status.CLOSED)
@@ -159,13 +165,13 @@ class Tickets:
             found = await find_with_answer(session, self.caller.organization_id, wanted_id, request_id)
         return found is not None and found[1] is not None
 
-    async def _obey(self, recorded: RecordedTicket, command: Command) -> Outcome:
+    async def _obey(self, recorded: RecordedTicket, command: Command | Merge) -> Outcome:
         ticket = recorded.ticket
         for _ in range(3):
             try:
                 if ticket.status is not Status.CLOSED:
                     return await self.gateway.command(ticket.id, command)
-                if _reopens(command):
+                if _reopens(command) and ticket.merged_into is None:
                     assert isinstance(command, ChangeStatus)
                     return await self.gateway.reopen(ticket, command)
             except RunEnded:
@@ -406,7 +412,7 @@ def customer(requester: RequesterFacts) -> Actor:
     return Actor(kind=ActorKind.CUSTOMER, id=requester.id, name=requester.name)
 
 
-def _reopens(command: Command) -> bool:
+def _reopens(command: Command | Merge) -> bool:
     return isinstance(command, ChangeStatus) and command.to in TRANSITIONS[Status.CLOSED]
 
 

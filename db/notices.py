@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from db.channels import LIVE
 from db.live_events import NOTIFICATION
 from db.mail import mail_to_come
-from db.models import Member, Team, TeamMember
+from db.models import Member, Team, TeamMember, TicketWatcher
 from domain.events import Notice, NoticeKind, TicketEvent
 from domain.ladders import Target
 from domain.notices import DEFAULTS, Medium
@@ -73,14 +73,18 @@ _NOTIFY = text(
 )
 
 
-async def insert_notifications(session: AsyncSession, ticket: Ticket, event: TicketEvent) -> None:
+async def insert_notifications(
+    session: AsyncSession, ticket: Ticket, event: TicketEvent, *, watched: bool = True
+) -> None:
     """Tell each receiver of an event once, however often this runs; nobody is told of their own act.
 
-    Who is named by several notices of one event gets the first.
+    Who is named by several notices of one event gets the first. ``watched`` is false where nobody watches the ticket.
     """
     told: set[UUID | None] = {event.actor.member_id}
     subject = Subject(ticket.organization_id, ticket.id, event.version, urgent=ticket.priority is Priority.URGENT)
     for notice in event.notices:
+        if notice.targets == (Target.WATCHERS,) and not watched:
+            continue
         receivers = await _receivers(session, ticket, notice) - told
         told |= receivers
         await notify(
@@ -128,6 +132,8 @@ async def _receivers(session: AsyncSession, ticket: Ticket, notice: Notice) -> s
     wanted = [Member.id.in_(named)] if named else []
     if Target.TEAM in notice.targets and ticket.team_id:
         wanted.append(Member.id.in_(select(TeamMember.member_id).where(TeamMember.team_id == ticket.team_id)))
+    if Target.WATCHERS in notice.targets:
+        wanted.append(Member.id.in_(select(TicketWatcher.member_id).where(TicketWatcher.ticket_id == ticket.id)))
     if not wanted and Target.SUPERVISORS not in notice.targets:
         return set()
     active = (Member.organization_id == ticket.organization_id, Member.status == "active")

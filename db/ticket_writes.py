@@ -1,6 +1,7 @@
 """The statements by which a ticket's record is written: one for all of a batch, so that it costs one round trip."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import to_json
@@ -8,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.channels import TICKETS, ticket_payload
+from db.facts import FACTS, fact_values, rebuild_facts
 from db.live_events import TICKET
 from domain.clocks import ClockEventKind
 from domain.deadlines import deadlines
@@ -39,8 +41,8 @@ fresh AS (
 
 _ROW_COLUMNS = """id uuid, organization_id uuid, number int, version int, title text, description text, status text,
     priority text, priority_rank smallint, channel text, tags text[], team_id uuid, assignee_id uuid, requester_id uuid,
-    conversation_id uuid, follow_up_of uuid, created_at timestamptz, updated_at timestamptz, next_timer_at timestamptz,
-    sla_due_at timestamptz, breached boolean, state jsonb"""
+    conversation_id uuid, follow_up_of uuid, merged_into uuid, created_at timestamptz, updated_at timestamptz,
+    next_timer_at timestamptz, sla_due_at timestamptz, breached boolean, state jsonb"""
 _NAMES = [column.split()[0] for column in _ROW_COLUMNS.replace("\n", " ").split(",")]
 _FIXED = ("id", "organization_id", "number", "description", "channel", "requester_id", "conversation_id")
 _CHANGING = [name for name in _NAMES if name not in (*_FIXED, "follow_up_of", "created_at")]
@@ -65,23 +67,38 @@ _RECORD = text(
             'team_id', w.team_id, 'conversation_id', w.conversation_id)
         FROM written AS w
     ),
+    {FACTS},
     told AS (SELECT pg_notify('{TICKETS}', :payload) WHERE EXISTS (SELECT FROM fresh))
-    SELECT version FROM fresh LEFT JOIN told ON true"""  # noqa: S608
+    SELECT version, EXISTS (SELECT FROM ticket_watchers AS w WHERE w.ticket_id = CAST(:ticket_id AS uuid)) AS watched
+    FROM fresh LEFT JOIN told ON true"""  # noqa: S608
 )
 _RESTORE_EVENTS = text(f"WITH {_EVENTS} SELECT version FROM fresh")  # noqa: S608
 _RESTORE_ROW = text(f"WITH written AS ({_ROW % 'true'}) SELECT pg_notify('{TICKETS}', :payload)")
 
 
+@dataclass(frozen=True)
+class Written:
+    """The versions of the events that were new, and whether anybody watches the ticket."""
+
+    fresh: set[int]
+    watched: bool
+
+
 async def write_batch(
     session: AsyncSession, ticket: Ticket, events: Sequence[TicketEvent], answers: dict[str, Ticket], description: str
-) -> set[int]:
-    """Write events that are not there yet, and the row if any were; returns the versions of those written.
+) -> Written:
+    """Write events that are not there yet, and row and facts if any were.
 
     ``answers`` are by request the states that commands were answered with, where ``ticket`` is not it.
     Listeners are told when the caller's transaction commits.
     """
-    values = {**_event_values(ticket, events, answers), **_row_values(ticket, description)}
-    return set(await session.scalars(_RECORD, values))
+    values = {
+        **_event_values(ticket, events, answers),
+        **_row_values(ticket, description),
+        **fact_values(ticket, events),
+    }
+    rows = (await session.execute(_RECORD, values)).all()
+    return Written({row.version for row in rows}, watched=any(row.watched for row in rows))
 
 
 async def restore_events(
@@ -92,8 +109,9 @@ async def restore_events(
 
 
 async def restore_row(session: AsyncSession, ticket: Ticket, description: str) -> None:
-    """Write the row whatever it holds; a row that is there keeps its description."""
+    """Write the row whatever it holds, and its facts; a row that is there keeps its description."""
     await session.execute(_RESTORE_ROW, _row_values(ticket, description))
+    await rebuild_facts(session, ticket.id)
 
 
 def _event_values(ticket: Ticket, events: Sequence[TicketEvent], answers: dict[str, Ticket]) -> dict[str, Any]:

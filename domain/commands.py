@@ -69,6 +69,24 @@ class Escalate(Request):
     priority: Priority | None = None
 
 
+class Merge(Request):
+    """End the ticket and have another one go on with all of it; ``target_id`` is of the same organization."""
+
+    kind: Literal["merge"] = "merge"
+    target_id: UUID
+    reason: str | None = None
+
+
+class Absorb(Request):
+    """Go on with another ticket's customer, tags and watchers; asked by that ticket's workflow, never by a client."""
+
+    kind: Literal["absorb"] = "absorb"
+    source_id: UUID
+    source_label: str
+    tags: tuple[str, ...] = ()
+    unanswered_since: datetime | None = None
+
+
 class Remembered(Frozen):
     """A request that was acted on: the version it led to and what it asked for."""
 

@@ -3,6 +3,9 @@
 DomainError
 ├── IllegalTransition      illegal_transition       the lifecycle has no such move
 ├── TicketClosed           ticket_closed            closed tickets change only by being reopened
+├── TicketMerged           ticket_merged            closed for good: another ticket took it over
+├── MergeRefused           merge_refused            the two tickets cannot become one
+├── TicketMerging          ticket_merging           it is being merged at this moment; ask again
 ├── TicketNotActive        ticket_not_active        resolved or closed tickets do not escalate
 ├── VersionMismatch        version_mismatch         the ticket has changed since it was read
 ├── AssignedToAnother      assigned_to_another      somebody else owns the ticket
@@ -41,6 +44,24 @@ class TicketClosed(DomainError):
     """The ticket is closed; only reopening it is possible. ``legal`` lists the statuses it may reopen to."""
 
     code = "ticket_closed"
+
+
+class TicketMerged(TicketClosed):
+    """The ticket was merged; ``merged_into`` is the ticket that goes on."""
+
+    code = "ticket_merged"
+
+
+class MergeRefused(DomainError):
+    """The two tickets cannot become one, for instance because the other goes into this one already."""
+
+    code = "merge_refused"
+
+
+class TicketMerging(DomainError):
+    """The ticket is on its way into another one; what becomes of it is decided in a moment."""
+
+    code = "ticket_merging"
 
 
 class TicketNotActive(DomainError):

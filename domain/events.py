@@ -56,6 +56,8 @@ class EventKind(StrEnum):
     SLA_WARNING = "sla_warning"
     SLA_BREACHED = "sla_breached"
     COMMAND_REFUSED = "command_refused"
+    MERGED = "merged"
+    ABSORBED = "absorbed"
 
 
 class NoticeKind(StrEnum):
@@ -71,8 +73,10 @@ class NoticeKind(StrEnum):
     SLA_WARNING = "sla_warning"
     SLA_BREACHED = "sla_breached"
     ESCALATION_RAISED = "escalation_raised"
-    MENTION = "mention"
     TICKET_RELEASED = "ticket_released"
+    STATUS_CHANGED = "status_changed"
+    TICKET_MERGED = "ticket_merged"
+    MENTIONED = "mentioned"
 
 
 class Notice(Frozen):

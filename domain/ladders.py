@@ -82,6 +82,7 @@ class Target(StrEnum):
     ASSIGNEE = "assignee"
     TEAM = "team"
     SUPERVISORS = "supervisors"
+    WATCHERS = "watchers"
 
 
 class Successor(StrEnum):

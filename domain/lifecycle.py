@@ -10,6 +10,7 @@ from domain import clocks
 from domain.assignment import Offer, waits_for_somebody
 from domain.clocks import Change, Clocks
 from domain.commands import (
+    Absorb,
     AgentReplied,
     Assign,
     ChangeStatus,
@@ -17,10 +18,18 @@ from domain.commands import (
     CustomerReplied,
     Edit,
     Escalate,
+    Merge,
     NoteAdded,
     PolicyChanged,
 )
-from domain.errors import AssignedToAnother, DomainError, TicketClosed, TicketNotActive, VersionMismatch
+from domain.errors import (
+    AssignedToAnother,
+    DomainError,
+    TicketClosed,
+    TicketMerged,
+    TicketNotActive,
+    VersionMismatch,
+)
 from domain.events import (
     SYSTEM,
     Actor,
@@ -63,13 +72,15 @@ def create(
     return story
 
 
-def check(ticket: Ticket, command: Command) -> None:
+def check(ticket: Ticket, command: Command | Merge | Absorb) -> None:
     """Refuse with a ``DomainError`` what the ticket, as it stands, cannot do; changes nothing."""
     if command.if_version is not None and command.if_version != ticket.version:
         raise VersionMismatch(
             f"The ticket is at version {ticket.version}, not {command.if_version}; read it again and decide anew.",
             version=ticket.version,
         )
+    if ticket.merged_into is not None:
+        raise closed(ticket)
     if isinstance(command, ChangeStatus):
         move_between(ticket.status, command.to)
         _check_owner(ticket, command)
@@ -84,7 +95,14 @@ def check(ticket: Ticket, command: Command) -> None:
 
 
 def closed(ticket: Ticket) -> TicketClosed:
-    """The refusal of anything but reopening."""
+    """The refusal of anything but reopening, or of that too where another ticket took this one over."""
+    if ticket.merged_into is not None:
+        return TicketMerged(
+            f"Ticket #{ticket.number} was merged into the ticket {ticket.merged_into}; go on there.",
+            current=ticket.status.value,
+            legal=[],
+            merged_into=str(ticket.merged_into),
+        )
     return TicketClosed(
         f"Ticket #{ticket.number} is closed; reopen it first.",
         current=ticket.status.value,
@@ -127,7 +145,13 @@ def customer_replied(ticket: Ticket, fact: CustomerReplied, now: datetime) -> St
                 kind=NoticeKind.CUSTOMER_REPLIED,
                 why="The customer wrote on a ticket that is assigned to you.",
                 targets=(Target.ASSIGNEE,),
-            )
+            ),
+            Notice(
+                key=f"customer_replied:{fact.message_id}:watchers",
+                kind=NoticeKind.CUSTOMER_REPLIED,
+                why="The customer wrote on a ticket that you watch.",
+                targets=(Target.WATCHERS,),
+            ),
         ],
         changes={"unanswered_since": min(ticket.unanswered_since or at, at)},
         clocks=clocks.customer_message(ticket.clocks, at),
@@ -239,12 +263,21 @@ def _move(story: Story, to: Status, *, reason: str | None, tell_customer: bool =
                 key=f"reopened:{ticket.reopened + 1}",
                 kind=NoticeKind.TICKET_REOPENED,
                 why=reason or "The ticket was reopened.",
-                targets=(Target.ASSIGNEE,),
+                targets=(Target.ASSIGNEE, Target.WATCHERS),
             )
         )
         if to is Status.OPEN and ticket.assignee_id:
             # Whoever had it owes a new acknowledgement.
             changes |= {"assigned_at": now, "assignment_episode": ticket.assignment_episode + 1}
+    elif not story.events:  # else what led to it has been told already
+        notices.append(
+            Notice(
+                key=f"status:{ticket.version + 1}",
+                kind=NoticeKind.STATUS_CHANGED,
+                why=f"A ticket that you watch is {to.replace('_', ' ')} now.",
+                targets=(Target.WATCHERS,),
+            )
+        )
     if name is Move.UNASSIGN:
         changes |= _assignment(ticket, None, None, now)
     if to is Status.IN_PROGRESS and ticket.assignee_id is None and story.actor.member_id:

@@ -50,13 +50,15 @@ DEFAULTS: Mapping[NoticeKind, Choice] = MappingProxyType(
         NoticeKind.TICKET_REOPENED: _BOTH,
         NoticeKind.TICKET_RELEASED: _BOTH,
         NoticeKind.ESCALATION_RAISED: _BOTH,
-        NoticeKind.MENTION: _BOTH,
+        NoticeKind.MENTIONED: _BOTH,
         NoticeKind.SLA_BREACHED: _BOTH,
         # What happens many times a day, and what somebody who works on the ticket sees anyway.
         NoticeKind.CUSTOMER_REPLIED: _IN_APP,
         NoticeKind.SLA_WARNING: _IN_APP,
         NoticeKind.REMINDER_SENT: _IN_APP,
         NoticeKind.TICKET_RESOLVED: _IN_APP,
+        NoticeKind.STATUS_CHANGED: _IN_APP,
+        NoticeKind.TICKET_MERGED: _IN_APP,
     }
 )
 """What holds for a member who has chosen nothing."""

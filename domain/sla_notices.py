@@ -45,4 +45,5 @@ def _notice(ticket: Ticket, event: ClockEvent, word: str, kind: NoticeKind, why:
     policy = ticket.clocks.of(event.metric).policy
     if kind is NoticeKind.SLA_BREACHED and not (policy and policy.escalation_ladder_id):
         targets.append(Target.SUPERVISORS)  # with a ladder, its steps say who is told
+    targets.append(Target.WATCHERS)
     return Notice(key=f"{word}:{event.metric}:{event.episode}", kind=kind, why=why, targets=tuple(targets))

@@ -56,7 +56,7 @@ def wanted(ticket: Ticket) -> Wanted:
         and ticket.assignee_id is not None
         and ticket.acknowledgement is None,
         auto_close=ticket.status is Status.RESOLVED and ticket.auto_close_at is None,
-        reopen_window=ticket.status is Status.CLOSED and ticket.reopen_until is None,
+        reopen_window=ticket.status is Status.CLOSED and ticket.reopen_until is None and ticket.merged_into is None,
         sla=ticket.sla_asked != ticket.sla_planned or deadlines.needs_plan(ticket.clocks),
         breach_ladders=tuple(
             metric for metric in deadlines.escalating(ticket.clocks) if not _has_ladder(ticket, metric)

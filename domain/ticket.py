@@ -143,6 +143,7 @@ class Ticket(Frozen):
     people are those of the moment they were set. ``sla_asked`` counts what has happened that may call
     for other deadlines, ``sla_planned`` how far the deadlines of ``clocks`` have kept up with it.
     ``sla_policy_id`` is the policy a routing rule chose, whatever that policy's conditions say.
+    ``merged_into`` is the ticket that took this one over for good; it is closed then and never reopens.
     """
 
     id: UUID
@@ -157,6 +158,7 @@ class Ticket(Frozen):
     requester_id: UUID
     conversation_id: UUID
     follow_up_of: UUID | None = None
+    merged_into: UUID | None = None
     team_id: UUID | None = None
     team_name: str | None = None
     assignee_id: UUID | None = None

@@ -8,11 +8,16 @@ from temporalio.common import RetryPolicy
 with workflow.unsafe.imports_passed_through():
     from activities.signatures import (
         CHOOSE_ASSIGNEE,
+        FORWARD_FACT,
         LOAD_TICKET,
+        MERGE_TICKET,
         RECORD_TICKET,
         ChooseAssignee,
+        ForwardFact,
         LoadedTicket,
         LoadTicket,
+        MergedTicket,
+        MergeTicket,
         Recorded,
         TicketBatch,
     )
@@ -73,3 +78,27 @@ async def choose_assignee(ticket: Ticket, timer: Timer, successor: Successor) ->
         summary=f"Find the {successor.value.replace('_', ' ')}",
     )
     return choice
+
+
+async def merge(request: MergeTicket) -> MergedTicket:
+    """Have another ticket take this one over, or learn why none does; safe to repeat until one of both is known."""
+    merged: MergedTicket = await workflow.execute_activity(
+        MERGE_TICKET,
+        request,
+        result_type=MergedTicket,
+        start_to_close_timeout=4 * _ATTEMPT,  # it waits for the other ticket's workflow
+        retry_policy=_FOREVER,
+        summary="Merge into another ticket",
+    )
+    return merged
+
+
+async def forward(request: ForwardFact) -> None:
+    """Tell the ticket that this one was merged into what was meant for this one."""
+    await workflow.execute_activity(
+        FORWARD_FACT,
+        request,
+        start_to_close_timeout=_ATTEMPT,
+        retry_policy=_FOREVER,
+        summary="Forward to the ticket that goes on",
+    )

@@ -7,10 +7,11 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.signatures import LoadTicket
-    from domain import lifecycle
+    from activities.signatures import LoadTicket, MergeTicket
+    from domain import lifecycle, merging
     from domain.assignment import Offer
     from domain.commands import (
+        Absorb,
         AgentReplied,
         Assign,
         ChangeStatus,
@@ -18,22 +19,24 @@ with workflow.unsafe.imports_passed_through():
         CustomerReplied,
         Edit,
         Escalate,
+        Merge,
         NoteAdded,
         PolicyChanged,
         Remembered,
     )
-    from domain.errors import DomainError, IdempotencyKeyReused
+    from domain.errors import DomainError, IdempotencyKeyReused, TicketMerging
     from domain.story import Story
     from domain.terms import adopt
     from domain.ticket import Status, Ticket
     from domain.timers import Timer, fire, timers
     from workflows.attributes import attributes_of, changed_attributes
     from workflows.details import details
+    from workflows.merging import Held, Merging
     from workflows.messages import LiveTicket, Outcome, StartTicket, Submitted
     from workflows.outbox import Outbox
 
     # Not `from workflows import steps`: the sandbox would execute that module again for every instance.
-    from workflows.steps import choose_assignee, load, record
+    from workflows.steps import choose_assignee, forward, load, merge, record
 
 LATENESS = "baton_timer_lateness"
 """Metric: how late timers are."""
@@ -46,8 +49,8 @@ REMEMBERED_REQUESTS = 256
 class TicketWorkflow:
     """One ticket from its creation to its closing; reopening starts another run of the same id.
 
-    Updates: ``change_status``, ``assign``, ``edit``, ``escalate`` (each refused by its validator
-    before it enters history).
+    Updates: ``change_status``, ``assign``, ``edit``, ``escalate``, ``merge``, ``absorb`` (each refused by its
+    validator before it enters history; ``absorb`` is asked by the ticket that merges into this one).
     Signals: ``customer_replied``, ``agent_replied``, ``note_added``, ``policy_changed`` (facts);
     ``offered`` (a member was chosen for it); ``submit`` (a command whose sender does not wait).
     Query: ``live`` (the state and the next timers).
@@ -64,6 +67,7 @@ class TicketWorkflow:
         self._attributes_of: Ticket | None = start.ticket
         self._alarms: dict[Timer, asyncio.Task[None]] = {}
         self._alarm_rang = False
+        self._merging = Merging()
         if start.ticket and start.created:
             created = start.created
             self._outbox.description = created.description
@@ -86,13 +90,18 @@ class TicketWorkflow:
             await self._load()
         while True:
             # First, so that a steady stream of commands cannot keep a run from ending.
-            if self._is_long() and self._outbox.portable and self._ticket.status is not Status.CLOSED:
+            if self._is_long() and self._can_continue():
                 await self._continue_as_new()
             elif self._outbox:
                 await self._record()
+            elif self._merging.command:
+                await self._merge(self._merging.command)
+            elif self._merging.held:
+                await forward(self._merging.next_to_forward(self._ticket))
+                del self._merging.held[0]
             elif self._ticket.status is Status.CLOSED:
                 await workflow.wait_condition(workflow.all_handlers_finished)
-                if self._ticket.status is Status.CLOSED and not self._outbox:
+                if self._ticket.status is Status.CLOSED and not self._outbox and not self._merging.held:
                     return self._ticket
             else:
                 await self._wait_and_fire()
@@ -131,9 +140,36 @@ class TicketWorkflow:
     def validate_escalate(self, command: Escalate) -> None:
         self._check(command)
 
+    @workflow.update(description="End the ticket and have another one go on with it")
+    async def merge(self, command: Merge) -> Outcome:
+        await self._loaded()
+        await self._merging.decided()
+        self._check(command)
+        if command.request_id not in self._remembered:
+            await self._merging.begin(command)
+        return self._outcome(command.request_id)
+
+    @merge.validator
+    def validate_merge(self, command: Merge) -> None:
+        self._check(command)
+
+    @workflow.update(description="Go on with another ticket that ends; asked by that ticket")
+    async def absorb(self, command: Absorb) -> Outcome:
+        await self._loaded()
+        self._check(command)
+        if command.request_id not in self._remembered:
+            story = merging.absorbed(self._ticket, command, workflow.now())
+            self._take(story, command.request_id, command.fingerprint)
+        return self._outcome(command.request_id)
+
+    @absorb.validator
+    def validate_absorb(self, command: Absorb) -> None:
+        self._check(command)
+
     @workflow.signal(description="A command whose sender does not wait for its outcome")
     async def submit(self, submitted: Submitted) -> None:
         await self._loaded()
+        await self._merging.decided()
         command = submitted.command
         if command.request_id in self._remembered:
             return
@@ -148,20 +184,17 @@ class TicketWorkflow:
     @workflow.signal(description="The customer wrote")
     async def customer_replied(self, fact: CustomerReplied) -> None:
         await self._loaded()
-        if fact.request_id not in self._remembered:
-            self._take(lifecycle.customer_replied(self._ticket, fact, workflow.now()), fact.request_id)
+        self._learn(fact)
 
     @workflow.signal(description="A member answered the customer")
     async def agent_replied(self, fact: AgentReplied) -> None:
         await self._loaded()
-        if fact.request_id not in self._remembered:
-            self._take(lifecycle.agent_replied(self._ticket, fact, workflow.now()), fact.request_id)
+        self._learn(fact)
 
     @workflow.signal(description="A member left an internal note")
     async def note_added(self, fact: NoteAdded) -> None:
         await self._loaded()
-        if fact.request_id not in self._remembered:
-            self._take(lifecycle.note_added(self._ticket, fact, workflow.now()), fact.request_id)
+        self._learn(fact)
 
     @workflow.signal(description="The organization's rules changed")
     async def policy_changed(self, fact: PolicyChanged) -> None:
@@ -202,7 +235,7 @@ class TicketWorkflow:
         if self._missing:
             raise ApplicationError("There is no such ticket.", type="ticket_not_found", non_retryable=True)
 
-    def _check(self, command: Command) -> None:
+    def _check(self, command: Command | Merge | Absorb) -> None:
         """Refuse what cannot be done, before it enters history; a repeated request is no refusal."""
         if self._state is None:
             return
@@ -212,12 +245,19 @@ class TicketWorkflow:
         try:
             if earlier:
                 raise IdempotencyKeyReused("This key was used for another request; use a new key for a new request.")
-            lifecycle.check(self._state, command)
+            if isinstance(command, Absorb) and self._merging:
+                # Not to be waited for here: the other ticket may wait for this one in turn.
+                raise TicketMerging(f"Ticket #{self._state.number} is being merged itself; ask again in a moment.")
+            if isinstance(command, Merge):
+                merging.check_merge(self._state, command)
+            else:
+                lifecycle.check(self._state, command)
         except DomainError as refusal:
             _refuse(refusal)
 
     async def _obey(self, command: Command) -> Outcome:
         await self._loaded()
+        await self._merging.decided()
         self._check(command)  # again: the state may not have been there, or another command came between
         earlier = self._remembered.get(command.request_id)
         if earlier:
@@ -225,6 +265,25 @@ class TicketWorkflow:
         story = lifecycle.decide(self._ticket, command, workflow.now())
         self._take(story, command.request_id, command.fingerprint)
         return Outcome(version=story.ticket.version, fingerprint=command.fingerprint, ticket=story.ticket)
+
+    def _outcome(self, request_id: str) -> Outcome:
+        """What a request that was acted on came to."""
+        done = self._remembered[request_id]
+        repeated = done.version != self._ticket.version
+        return Outcome(version=done.version, fingerprint=done.fingerprint, ticket=self._ticket, repeated=repeated)
+
+    def _learn(self, fact: Held) -> None:
+        """Take a fact, once; keep it for later while a merge decides whose it is."""
+        if fact.request_id in self._remembered or self._merging.holds(self._ticket, fact):
+            return
+        now = workflow.now()
+        if isinstance(fact, CustomerReplied):
+            story = lifecycle.customer_replied(self._ticket, fact, now)
+        elif isinstance(fact, AgentReplied):
+            story = lifecycle.agent_replied(self._ticket, fact, now)
+        else:
+            story = lifecycle.note_added(self._ticket, fact, now)
+        self._take(story, fact.request_id)
 
     def _take(self, story: Story, request_id: str | None = None, fingerprint: str = "") -> None:
         """Make a decision the state; from here on it will be recorded, whatever happens."""
@@ -253,6 +312,25 @@ class TicketWorkflow:
         if recorded.leaver_id:
             self._take(lifecycle.left(self._ticket, recorded.leaver_id, workflow.now()))
 
+    async def _merge(self, command: Merge) -> None:
+        """Have another ticket take over and end; or go on as before where that is refused."""
+        ticket = self._ticket
+        request = MergeTicket(
+            organization_id=ticket.organization_id,
+            target_id=command.target_id,
+            absorb=merging.absorb_of(ticket, command),
+        )
+        outcome = await merge(request)
+        if outcome.into:
+            into = command.model_copy(update={"target_id": outcome.into})
+            story = merging.merged(self._ticket, into, workflow.now())
+            self._take(story, command.request_id, command.fingerprint)
+        self._merging.end(outcome.refusal)
+        if outcome.refusal:
+            held, self._merging.held = self._merging.held, []
+            for fact in held:
+                self._learn(fact)
+
     async def _wait_and_fire(self) -> None:
         """Wait for something to happen, or for the earliest timer, and do what that one is for."""
         waits = timers(self._ticket)
@@ -261,7 +339,9 @@ class TicketWorkflow:
             await self._fire(first)
             return
         self._arm(waits)
-        await workflow.wait_condition(lambda: bool(self._outbox) or self._alarm_rang or self._is_long())
+        await workflow.wait_condition(
+            lambda: bool(self._outbox or self._merging or self._merging.held) or self._alarm_rang or self._is_long()
+        )
         self._alarm_rang = False
 
     async def _fire(self, timer: Timer) -> None:
@@ -288,6 +368,11 @@ class TicketWorkflow:
     def _is_long(self) -> bool:
         info = workflow.info()
         return info.get_current_history_length() >= self._history_limit or info.is_continue_as_new_suggested()
+
+    def _can_continue(self) -> bool:
+        """Whether the next run can be given all there is."""
+        under_way = bool(self._merging or self._merging.held)
+        return self._outbox.portable and not under_way and self._ticket.status is not Status.CLOSED
 
     async def _continue_as_new(self) -> NoReturn:
         await workflow.wait_condition(workflow.all_handlers_finished)

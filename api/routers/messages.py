@@ -14,6 +14,7 @@ from api.pagination import Page, Paging, page_by_time
 from api.routers.answers import answer_headers
 from api.routers.tickets import Acting
 from api.schemas.conversation import CreateMessage, CreateNote, MessageView, NoteView
+from db.links import conversations_merged_into, tickets_merged_into
 from db.models import Message, Note
 
 router = APIRouter(prefix="/tickets/{ticket_id}", tags=["tickets"])
@@ -38,8 +39,10 @@ async def add_message(ticket_id: UUID, document: CreateMessage, messages: Tellin
 
 @router.get("/messages", response_model=Page[MessageView], summary="Read the conversation")
 async def list_messages(ticket_id: UUID, tickets: Acting, session: Session, place: Paging) -> Page[MessageView]:
+    """Its own, and those of the tickets that were merged into it."""
     recorded = await tickets.find(ticket_id)
-    mine = select(Message).where(Message.conversation_id == recorded.ticket.conversation_id)
+    own = Message.conversation_id == recorded.ticket.conversation_id
+    mine = select(Message).where(own | Message.conversation_id.in_(conversations_merged_into(ticket_id)))
     return await page_by_time(session, mine, Message, MessageView, place)
 
 
@@ -51,8 +54,9 @@ async def add_note(ticket_id: UUID, document: CreateNote, messages: Telling, req
 
 @router.get("/notes", response_model=Page[NoteView], summary="Read the internal notes")
 async def list_notes(ticket_id: UUID, tickets: Acting, session: Session, place: Paging) -> Page[NoteView]:
+    """Its own, and those of the tickets that were merged into it."""
     await tickets.find(ticket_id)
-    mine = select(Note).where(Note.ticket_id == ticket_id)
+    mine = select(Note).where((Note.ticket_id == ticket_id) | Note.ticket_id.in_(tickets_merged_into(ticket_id)))
     return await page_by_time(session, mine, Note, NoteView, place)
 
 

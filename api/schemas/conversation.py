@@ -2,11 +2,19 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from api.schemas.fields import Body, Document, ExternalId, Moment, Name, View
+
+
+def _once_each(ids: list[UUID]) -> list[UUID]:
+    return list(dict.fromkeys(ids))
+
+
+MemberIds = Annotated[list[UUID], Field(max_length=50), AfterValidator(_once_each)]
 
 
 class Author(StrEnum):
@@ -54,9 +62,19 @@ class MessageView(View):
 class CreateNote(Document):
     """An internal remark; customers never see it."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"body": "Waits for the warehouse."}]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"body": "Waits for the warehouse."},
+                {"body": "@Ana, do you know more?", "mention_ids": ["0b6a2f2e-8f6f-4d2a-9a39-5d7f0c1f4b11"]},
+            ]
+        }
+    )
 
     body: Body
+    mention_ids: MemberIds = Field(
+        default_factory=list, description="Members whom the note names: they are told once, and watch the ticket."
+    )
 
 
 class NoteView(View):
@@ -67,4 +85,5 @@ class NoteView(View):
     author_id: UUID | None
     author_name: str | None
     body: str
+    mention_ids: list[UUID] = Field(description="Members whom it names.")
     created_at: datetime

@@ -164,6 +164,7 @@ class TicketView(View):
     requester: RequesterView
     conversation_id: UUID
     follow_up_of: UUID | None = Field(description="The closed ticket this one goes on from.")
+    merged_into: UUID | None = Field(description="The ticket that took this one over for good.")
     team: Named | None
     assignee: Named | None
     version: int
@@ -196,7 +197,7 @@ class TicketView(View):
         return cls(
             **own,
             description=recorded.description,
-            legal_statuses=legal_targets(ticket.status),
+            legal_statuses=[] if ticket.merged_into else legal_targets(ticket.status),
             requester=RequesterView.model_validate(recorded.requester),
             team=named(ticket.team_id, ticket.team_name),
             assignee=named(ticket.assignee_id, ticket.assignee_name),

@@ -2,6 +2,7 @@
 
 from db.models.assignment import QueuedTicket, Rota
 from db.models.conversation import Channel, Conversation, Message, Note, Requester, TicketOpening
+from db.models.facts import TicketFacts
 from db.models.ladder import EscalationLadderRow, ReminderLadderRow
 from db.models.notice import LiveEvent, Mail, NotificationSettings
 from db.models.organization import ApiKey, IdempotentRequest, Organization
@@ -9,11 +10,13 @@ from db.models.people import Member, Notification, Team, TeamMember
 from db.models.rule import Backtest, Decision, RuleRow, RuleVersion
 from db.models.sla import CalendarRow, SlaPolicyRow, SlaPolicyVersion
 from db.models.table import Table
+from db.models.teamwork import BulkChange, TicketLink, TicketMerge, TicketPresence, TicketWatcher
 from db.models.ticket import TicketEventRow, TicketRow
 
 __all__ = [
     "ApiKey",
     "Backtest",
+    "BulkChange",
     "CalendarRow",
     "Channel",
     "Conversation",
@@ -40,6 +43,11 @@ __all__ = [
     "Team",
     "TeamMember",
     "TicketEventRow",
+    "TicketFacts",
+    "TicketLink",
+    "TicketMerge",
     "TicketOpening",
+    "TicketPresence",
     "TicketRow",
+    "TicketWatcher",
 ]

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, Uuid, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import String
@@ -132,6 +132,7 @@ class Note(Table):
     author_id: Mapped[UUID | None]
     author_name: Mapped[str | None]
     body: Mapped[str]
+    mention_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid()), server_default=text("'{}'"))
     created_at: Mapped[CreatedAt]
 
     __table_args__ = (Index(None, "ticket_id", "created_at", "id"),)

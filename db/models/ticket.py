@@ -37,6 +37,7 @@ class TicketRow(Table):
     requester_id: Mapped[UUID] = mapped_column(ForeignKey("requesters.id"))
     conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.id"))
     follow_up_of: Mapped[UUID | None]
+    merged_into: Mapped[UUID | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     next_timer_at: Mapped[datetime | None]
@@ -60,6 +61,7 @@ class TicketRow(Table):
         Index("ix_tickets_tags", "tags", postgresql_using="gin"),
         Index("ix_tickets_search", "search", postgresql_using="gin"),
         Index("ix_tickets_load", "assignee_id", postgresql_where=text("status IN ('open', 'in_progress')")),
+        Index("ix_tickets_merged", "merged_into", postgresql_where=text("merged_into IS NOT NULL")),
         Index("ix_tickets_follow_up", "follow_up_of", postgresql_where=text("follow_up_of IS NOT NULL")),
     )
 

@@ -170,7 +170,7 @@ async def tell(
             session,
             Subject(ticket.organization_id, ticket.id, 1, urgent=urgent),
             str(uuid4()),
-            kind=NoticeKind.MENTION,
+            kind=NoticeKind.MENTIONED,
             why=why,
             member_ids=[member],
             at=at or datetime.now(UTC),

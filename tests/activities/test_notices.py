@@ -77,15 +77,15 @@ async def test_each_is_told_by_the_media_they_want(sessions: Sessions, ticket: T
 
 async def test_told_again_under_the_same_key_nobody_hears_it_twice(sessions: Sessions, ticket: Ticket) -> None:
     first, second = str(uuid4()), str(uuid4())
-    assert len(await tell(sessions, ticket, first, NoticeKind.MENTION)) == 4
+    assert len(await tell(sessions, ticket, first, NoticeKind.MENTIONED)) == 4
     before = await written(sessions, first)
     assert len(before) == 8
-    assert await tell(sessions, ticket, first, NoticeKind.MENTION) == set()
+    assert await tell(sessions, ticket, first, NoticeKind.MENTIONED) == set()
     assert await written(sessions, first) == before
     # Another episode is told again, but who has a mail to come already is not woken for it, unless it is urgent.
-    assert await tell(sessions, ticket, second, NoticeKind.MENTION) == set()
+    assert await tell(sessions, ticket, second, NoticeKind.MENTIONED) == set()
     assert len(await written(sessions, second)) == 8
-    assert len(await tell(sessions, ticket, str(uuid4()), NoticeKind.MENTION, urgent=True)) == 4
+    assert len(await tell(sessions, ticket, str(uuid4()), NoticeKind.MENTIONED, urgent=True)) == 4
 
 
 async def test_what_is_rolled_back_was_told_to_nobody(sessions: Sessions, ticket: Ticket) -> None:
@@ -93,6 +93,6 @@ async def test_what_is_rolled_back_was_told_to_nobody(sessions: Sessions, ticket
     async with sessions() as session:
         people = await session.scalars(select(Member.id).where(Member.organization_id == ticket.organization_id))
         subject = Subject(ticket.organization_id, ticket.id)
-        await notify(session, subject, key, kind=NoticeKind.MENTION, why="?", member_ids=set(people), at=NOW)
+        await notify(session, subject, key, kind=NoticeKind.MENTIONED, why="?", member_ids=set(people), at=NOW)
         await session.rollback()
     assert await written(sessions, key) == set()

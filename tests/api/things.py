@@ -51,6 +51,14 @@ class Things:
             elif collection == "/backtests":
                 draft = _EXAMPLES["POST", "/escalation-events/backtests"][0]
                 self.ids[collection] = (await self.tenant.post("/escalation-events/backtests", draft))["id"]
+            elif collection == "/watchers":
+                self.ids[collection] = await self._thing("/members")
+            elif collection == "/links":
+                # Of the ticket the path names, and gone with it: each path gets its own.
+                other = await self.tenant.post("/tickets", _EXAMPLES["POST", "/tickets"][0])
+                link = {"kind": "related", "ticket_id": other["id"]}
+                made = await self.tenant.post(f"/tickets/{await self._thing('/tickets')}/links", link)
+                return str(made["id"])
             elif collection == "/conversations":
                 # Known by the id its platform gave it, and made by its first message.
                 message = _EXAMPLES["POST", "/conversations/{external_id}/messages"][0]

@@ -69,8 +69,8 @@ def test_mail_waits_for_others_and_for_the_morning_unless_it_is_urgent() -> None
 
 def test_every_kind_has_a_default_and_a_choice_overrides_it() -> None:
     assert set(DEFAULTS) == set(NoticeKind)
-    mine = Preferences(media={NoticeKind.MENTION: Choice(in_app=False, email=False)})
-    assert mine.choice(NoticeKind.MENTION) == Choice(in_app=False, email=False)
+    mine = Preferences(media={NoticeKind.MENTIONED: Choice(in_app=False, email=False)})
+    assert mine.choice(NoticeKind.MENTIONED) == Choice(in_app=False, email=False)
     assert mine.choice(NoticeKind.SLA_BREACHED) == DEFAULTS[NoticeKind.SLA_BREACHED]
 
 

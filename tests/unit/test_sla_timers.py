@@ -60,8 +60,8 @@ def test_warning_and_breach_are_told_to_whoever_has_the_ticket(
     breach = fire(ticket, timers(ticket)[0], NOW + 2 * HOUR)
     told = [notice for story in (warning, breach) for event in story.events for notice in event.notices]
     assert [(notice.kind, notice.targets) for notice in told] == [
-        (NoticeKind.SLA_WARNING, warned),
-        (NoticeKind.SLA_BREACHED, breached),
+        (NoticeKind.SLA_WARNING, (*warned, Target.WATCHERS)),
+        (NoticeKind.SLA_BREACHED, (*breached, Target.WATCHERS)),
     ]
     assert [notice.why for notice in told] == ["The first response is due soon.", "The first response is overdue."]
 
