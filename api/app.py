@@ -17,6 +17,7 @@ from api.request_log import RequestLog
 from api.routers import (
     backtests,
     calendars,
+    channels,
     codec,
     conversations,
     decisions,
@@ -27,6 +28,7 @@ from api.routers import (
     messages,
     organizations,
     reminder_ladders,
+    requesters,
     routing_rules,
     sla_policies,
     teams,
@@ -48,7 +50,9 @@ LARGEST_BODY = 1_000_000
 _NOUNS = (
     tickets,
     messages,
+    channels,
     conversations,
+    requesters,
     decisions,
     escalation_events,
     routing_rules,
