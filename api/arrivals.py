@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from api.schemas.intake import IncomingMessage
+from api.problems import Problem
 from db.conversations import KeptConversation, NewConversation, NewMessage
 from db.models import Decision
 from domain.reading import Reading
@@ -13,21 +13,29 @@ from workflows.messages import StartTicket
 
 @dataclass
 class Arrival:
-    """A message on its way in, and what is known of it by now."""
+    """A message on its way in, and what is known of it by now; one that comes again is as it was kept."""
 
     organization_id: UUID
-    document: IncomingMessage
     conversation: NewConversation
     message: NewMessage
-    reading: Reading | None
+    reading: Reading | None = None
+    """What was read in a customer's message."""
     fresh: bool = False
-    decided: list[Decided[EscalationActions]] = field(default_factory=list)
+    tags: tuple[str, ...] = ()
+    """The conversation's once this message has come."""
     row: KeptConversation | None = None
     """The conversation once it is locked; read it as ``kept``."""
+    ticket_id: UUID | None = None
+    """The ticket that is to be told of the message; ``None`` also where there was none yet when the message came."""
     opening: StartTicket | None = None
-    """The start of the conversation's ticket, where it may not have been started yet."""
-    had_ticket: bool = False
-    stored_decisions: list[Decision] = field(default_factory=list)
+    """The start of that ticket, where it may not have been started yet."""
+    opened: bool = False
+    """Whether the ticket was made of this message."""
+    decided: list[Decided[EscalationActions]] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    """What is kept of ``decided``, be it from the first time the message came."""
+    untold: Problem | None = None
+    """Why the ticket could not be told."""
 
     @property
     def kept(self) -> KeptConversation:

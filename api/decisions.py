@@ -1,12 +1,13 @@
 """What rules decided, as it is kept and told."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from pydantic import JsonValue
 
+from db.models import Decision
 from domain.ids import decision_id
 from domain.rules.rule import Decided, Outcome, RuleKind
 
@@ -56,5 +57,14 @@ def because(decided: Iterable[Decided[Any]]) -> list[dict[str, JsonValue]]:
 
 def why(decided: Decided[Any]) -> str:
     """The rule and what it matched, in a line."""
-    matched = "; ".join(f"{each.kind}: {each.matched}" for each in decided.evidence[:3])
-    return f"{decided.rule.name} ({matched})"[:500]
+    return _line(decided.rule.name, evidence_rows(decided))
+
+
+def why_of(decision: Decision) -> str:
+    """The same of what is kept."""
+    return _line(decision.rule_name, decision.evidence)
+
+
+def _line(rule: str, evidence: Sequence[Mapping[str, Any]]) -> str:
+    matched = "; ".join(f"{each['kind']}: {each['matched']}" for each in evidence[:3])
+    return f"{rule} ({matched})"[:500]

@@ -3,45 +3,54 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from psycopg.errors import ForeignKeyViolation
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.arrivals import Arrival
 from api.messages import Messages
 from api.opening import act, decisions_on, tell_about
 from api.problems import Problem
+from api.reader import BREATH, Unread
 from api.rule_book import RuleBook
 from api.schemas.intake import IncomingMessage, Writer
 from api.tickets import Tickets
 from db.conversations import (
+    UNNAMED_CHANNEL,
+    Customer,
     KeptConversation,
     NewConversation,
     NewMessage,
     Past,
+    belong_to_ticket,
     keep_conversations,
     keep_messages,
     keep_times,
     person_answered,
 )
-from db.conversations import Writer as Requester
-from db.models import Decision, Message
+from db.models import Decision, Message, RuleRow
 from domain.ids import known_conversation_id, message_id, requester_id
 from domain.reading import Reading
 from domain.rules.evaluation import Facts
 from domain.rules.rule import Outcome, decide
-from domain.ticket import ChannelKind
 from workflows.messages import StartTicket
-
-BREATH = 20
-"""Messages of a batch after which other requests have their turn."""
 
 AT_ONCE = 16
 """Conversations of a batch whose tickets are told at the same time."""
+
+AHEAD = timedelta(hours=1)
+"""How far a sender's clock may be ahead of ours. An answer of next year would leave no customer waiting until then."""
+
+_AWAY = ("temporal_unavailable", "outcome_unknown")
+
+Taken = Sequence[tuple[str, IncomingMessage]]
+"""Messages, each with its conversation's external id."""
 
 
 @dataclass(frozen=True)
@@ -50,75 +59,103 @@ class Intake:
 
     tickets: Tickets
 
-    async def take(self, documents: Sequence[tuple[str, IncomingMessage]]) -> list[Arrival | Problem]:
-        """Keep messages, each with its conversation's external id, and decide on them; on an error none is kept.
+    async def take(self, documents: Taken, *, history: bool = False) -> list[Arrival | Problem]:
+        """Keep messages and decide on them; on an error none is kept.
 
         A message that names what is not there is refused by itself. What the others do to tickets is not told yet
-        (``tell``). A message that was kept before is answered as it was then.
+        (``tell``). A message that was kept before is answered as it was then. ``history`` is kept and read only.
         """
-        services, caller = self.tickets.services, self.tickets.caller
-        book = services.rule_books.known(caller.organization_id) or await services.rule_books.read(
-            caller.organization_id
-        )
-        arrivals: list[Arrival | Problem] = []
-        for number, (external_id, document) in enumerate(documents):
-            try:
-                arrivals.append(await self._arrival(external_id, document, book))
-            except Problem as problem:
-                arrivals.append(problem)
-            if number % BREATH == BREATH - 1:
-                await asyncio.sleep(0)
-        if taken := [arrival for arrival in arrivals if isinstance(arrival, Arrival)]:
-            async with self.tickets.session.begin():
-                await self._keep(taken)
-        return arrivals
+        books, mine = self.tickets.services.rule_books, self.tickets.caller.organization_id
+        book = books.known(mine) or await books.read(mine)
+        readings = await self._read(documents)
+        try:
+            return await self._take(documents, readings, book, history)
+        except IntegrityError as error:
+            if not isinstance(error.orig, ForeignKeyViolation):
+                raise
+        # A channel has been deleted since the book was read; the newest book refuses who names it.
+        return await self._take(documents, readings, await books.read(mine), history)
 
     async def tell(self, arrivals: Sequence[Arrival]) -> None:
         """Start and tell the tickets that messages concern; those of one conversation one after another.
 
-        Safe to repeat. What has been kept stays kept when this fails, and is told when the messages are sent again.
+        Safe to repeat. A message whose ticket cannot be told says so (``Arrival.untold``); it stays kept, and its
+        ticket is told when it is sent again.
         """
         by_conversation: dict[UUID, list[Arrival]] = {}
         for arrival in arrivals:
-            by_conversation.setdefault(arrival.conversation.id, []).append(arrival)
+            if arrival.ticket_id is not None:
+                by_conversation.setdefault(arrival.kept.id, []).append(arrival)
+        if not by_conversation:
+            return
         few = asyncio.Semaphore(AT_ONCE)
-        messages = Messages(self.tickets)
+        services = self.tickets.services
+        away: list[Problem] = []  # where one has waited for Temporal in vain, no other does
 
         async def tell_in_turn(turn: list[Arrival]) -> None:
-            async with few:
+            async with few, services.sessions() as session:
+                messages = Messages(replace(self.tickets, session=session))
                 for arrival in turn:
-                    await tell_about(messages, arrival)
+                    try:
+                        if not away:
+                            await tell_about(messages, arrival)
+                    except Problem as problem:
+                        arrival.untold = _untold(problem, arrival)
+                        away.extend([problem] if problem.code in _AWAY else [])
+                    else:
+                        arrival.untold = _untold(away[0], arrival) if away else None
 
-        if len(by_conversation) == 1:
-            await tell_in_turn(list(arrivals))
-            return
         results = await asyncio.gather(*map(tell_in_turn, by_conversation.values()), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
 
-    async def _arrival(self, external_id: str, document: IncomingMessage, book: RuleBook) -> Arrival:
-        caller, services = self.tickets.caller, self.tickets.services
+    async def _read(self, documents: Taken) -> list[Reading | None]:
+        """What customers' messages say; nothing else is read."""
+        unread = {
+            number: Unread(document.body, "told by the sender" if document.automatic else None, document.headers)
+            for number, (_, document) in enumerate(documents)
+            if document.author is Writer.CUSTOMER
+        }
+        readings = dict(zip(unread, await self.tickets.services.reader.read_all(list(unread.values())), strict=True))
+        return [readings.get(number) for number in range(len(documents))]
+
+    async def _take(
+        self, documents: Taken, readings: Sequence[Reading | None], book: RuleBook, history: bool
+    ) -> list[Arrival | Problem]:
+        arrivals: list[Arrival | Problem] = []
+        for (external_id, document), reading in zip(documents, readings, strict=True):
+            try:
+                arrivals.append(await self._arrival(external_id, document, reading, book))
+            except Problem as problem:
+                arrivals.append(problem)
+        if taken := [arrival for arrival in arrivals if isinstance(arrival, Arrival)]:
+            async with self.tickets.session.begin():
+                await self._keep(taken, history)
+        return arrivals
+
+    async def _arrival(
+        self, external_id: str, document: IncomingMessage, reading: Reading | None, book: RuleBook
+    ) -> Arrival:
+        caller = self.tickets.caller
         conversation_id = known_conversation_id(caller.organization_id, external_id)
         kind, channel_id = await self._channel(document, book)
         requester = document.requester
         known_as = requester.external_id if requester else None
-        writer = Requester(
-            id=requester_id(caller.organization_id, known_as or f"conversation:{conversation_id}"),
+        nobody_id = requester_id(caller.organization_id, f"conversation:{conversation_id}")
+        writer = Customer(
+            id=requester_id(caller.organization_id, known_as) if known_as else nobody_id,
             external_id=known_as,
             name=requester.name if requester else None,
             email=requester.email if requester else None,
             named=known_as is not None,
+            nobody_id=nobody_id,
         )
-        reading = None
-        if document.author is Writer.CUSTOMER:
-            reading = await services.reader.read(
-                document.body, automatic="told by the sender" if document.automatic else None, headers=document.headers
-            )
-        from_agent = document.author is Writer.AGENT
+        from_agent, from_customer = document.author is Writer.AGENT, document.author is Writer.CUSTOMER
+        now = datetime.now(UTC)
+        sent_at = document.sent_at or now
         return Arrival(
             organization_id=caller.organization_id,
-            document=document,
             conversation=NewConversation(
                 id=conversation_id,
                 external_id=external_id,
@@ -132,51 +169,62 @@ class Intake:
                 conversation_id=conversation_id,
                 external_id=document.external_id,
                 author_kind=document.author,
-                author_id=caller.actor.id if from_agent else writer.id if reading else None,
-                author_name=document.author_name or (caller.actor.name if from_agent else writer.name),
+                author_id=caller.actor.id if from_agent else writer.id if from_customer else None,
+                author_name=document.author_name
+                or (caller.actor.name if from_agent else writer.name if from_customer else None),
                 body=document.body,
                 automatic=bool(reading and reading.automatic),
                 reading=reading.model_dump(mode="json", exclude_defaults=True) if reading else None,
-                sent_at=document.sent_at or datetime.now(UTC),
+                sent_at=sent_at if sent_at <= now + AHEAD else now,
             ),
             reading=reading,
         )
 
     async def _channel(self, document: IncomingMessage, book: RuleBook) -> tuple[str, UUID | None]:
         if document.channel_id is None:
-            return document.channel or ChannelKind.API, None
+            return document.channel or UNNAMED_CHANNEL, None
         if document.channel_id not in book.channels:
             book = await self.tickets.services.rule_books.read(self.tickets.caller.organization_id)
         return book.kind_of(document.channel_id), document.channel_id
 
-    async def _keep(self, arrivals: list[Arrival]) -> None:
+    async def _keep(self, arrivals: list[Arrival], history: bool) -> None:
         """Write what is new, in few statements however many messages there are."""
         session, organization_id = self.tickets.session, self.tickets.caller.organization_id
         kept = await keep_conversations(session, organization_id, _once_each(arrivals))
-        messages = {arrival.message.id: arrival.message for arrival in arrivals}
-        fresh, past = await keep_messages(session, organization_id, list(messages.values()))
+        messages: dict[UUID, NewMessage] = {}
+        for arrival in arrivals:
+            messages.setdefault(arrival.message.id, arrival.message)
+        fresh, past = await keep_messages(session, organization_id, list(messages.values()), told=not history)
+        tags: dict[UUID, tuple[str, ...]] = {each.id: tuple(each.tags_before) for each in kept.values()}
         for arrival in arrivals:
             arrival.row = kept[arrival.conversation.id]
+            before, new_tags = tags[arrival.kept.id], arrival.conversation.tags
+            arrival.tags = tags[arrival.kept.id] = tuple(dict.fromkeys((*before, *new_tags)))
             arrival.fresh = arrival.message.id in fresh
             fresh.discard(arrival.message.id)  # twice in one batch: the first is the new one
-            opening = past[arrival.conversation.id].opening
-            arrival.opening = StartTicket.model_validate(opening) if opening else None
-            arrival.had_ticket = arrival.kept.ticket_id is not None
-        await self._note_times(session, [arrival for arrival in arrivals if arrival.fresh])
-        await self._decide(session, [each for each in arrivals if each.fresh and each.reading], past)
-        repeated = {arrival.message.id for arrival in arrivals if not arrival.fresh and arrival.reading}
-        if repeated:
-            await _recall(session, arrivals, repeated)
+            if arrival.fresh and not history:
+                arrival.ticket_id = arrival.kept.ticket_id
+        new = [arrival for arrival in arrivals if arrival.fresh]
+        await self._note_times(session, new)
+        if not history:
+            await self._decide(session, [arrival for arrival in new if arrival.reading], past)
+            await _belong(session, new)
+        if len(new) < len(arrivals):
+            await _recall(session, [arrival for arrival in arrivals if not arrival.fresh])
+        for arrival in arrivals:
+            opening = past[arrival.kept.id].opening
+            if arrival.ticket_id is not None and arrival.opening is None and opening:
+                arrival.opening = StartTicket.model_validate(opening)
 
     async def _note_times(self, session: AsyncSession, fresh: Sequence[Arrival]) -> None:
         changed: dict[UUID, KeptConversation] = {}
         for arrival in fresh:
             kept, at = arrival.kept, arrival.message.sent_at
-            if arrival.document.author is Writer.AGENT:
+            if arrival.message.author_kind == Writer.AGENT:
                 if kept.id in changed:
                     await keep_times(session, [changed.pop(kept.id)])
                 kept.answered_at, kept.waiting_since = await person_answered(session, kept.id, at)
-            elif arrival.document.author is Writer.CUSTOMER and not arrival.message.automatic:
+            elif arrival.message.author_kind == Writer.CUSTOMER and not arrival.message.automatic:
                 unanswered = kept.answered_at is None or at > kept.answered_at
                 if unanswered and (kept.waiting_since is None or at < kept.waiting_since):
                     kept.waiting_since = at
@@ -186,13 +234,13 @@ class Intake:
 
     async def _decide(self, session: AsyncSession, arrivals: Sequence[Arrival], past: dict[UUID, Past]) -> None:
         """Evaluate the rules on each message, in order, as they stand in this transaction."""
-        rows: list[dict[str, Any]] = []
-        for number, arrival in enumerate(arrivals):
+        books, rows = self.tickets.services.rule_books, list[dict[str, Any]]()
+        for number, arrival in enumerate(arrivals, start=1):
             kept, reading = arrival.kept, arrival.reading
             assert reading is not None
             if reading.automatic:
                 continue
-            book = await self.tickets.services.rule_books.at(self.tickets.caller.organization_id, kept.rules_revision)
+            book = await books.at(session, arrival.organization_id, kept.rules_revision)
             before = past[kept.id]
             at = arrival.message.sent_at
             facts = _facts(arrival, kept, reading, before, book.business_hours(at))
@@ -205,23 +253,30 @@ class Intake:
             )
             if arrival.decided:
                 await act(self.tickets, arrival, book, facts)
-                rows += decisions_on(arrival)
-            if number % BREATH == BREATH - 1:
+                of_message = decisions_on(arrival)
+                arrival.decisions = [Decision(**row) for row in of_message]
+                rows += of_message
+            if number % BREATH == 0:
                 await asyncio.sleep(0)
         if rows:
             await session.execute(insert(Decision).values(rows).on_conflict_do_nothing())
 
 
 def _once_each(arrivals: Sequence[Arrival]) -> list[NewConversation]:
-    """The conversations of a batch, each once: as its first message names it, with the tags and the name of all."""
+    """The conversations of a batch, each once: as its first messages name it, with the tags of all."""
     found: dict[UUID, NewConversation] = {}
     for arrival in arrivals:
         new = arrival.conversation
         first = found.setdefault(new.id, new)
         if first is not new:
-            requester = first.requester if first.requester.named else new.requester
-            tags = tuple(dict.fromkeys((*first.tags, *new.tags)))
-            found[new.id] = replace(first, tags=tags, requester=requester)
+            named = first.channel != UNNAMED_CHANNEL or first.channel_id is not None
+            found[new.id] = replace(
+                first,
+                tags=tuple(dict.fromkeys((*first.tags, *new.tags))),
+                requester=first.requester if first.requester.named else new.requester,
+                channel=first.channel if named else new.channel,
+                channel_id=first.channel_id if named else new.channel_id,
+            )
     return list(found.values())
 
 
@@ -237,20 +292,55 @@ def _facts(
         sentiments=(*(score for _, score in earlier), reading.sentiment),
         human_request=reading.human_request,
         business_hours=business_hours,
-        tags=frozenset(kept.tags),
+        tags=frozenset(arrival.tags),
     )
 
 
-async def _recall(session: AsyncSession, arrivals: Sequence[Arrival], repeated: set[UUID]) -> None:
-    """Read what was kept of messages that come again: they are answered as they were read then."""
-    stored = await session.execute(select(Message.id, Message.reading).where(Message.id.in_(repeated)))
-    readings: dict[UUID, dict[str, Any] | None] = {row.id: row.reading for row in stored}
+async def _belong(session: AsyncSession, fresh: Sequence[Arrival]) -> None:
+    """The message a ticket was made of belongs to it, and so do those that came after it in the same batch."""
+    opened: dict[UUID, StartTicket] = {}
+    theirs: list[UUID] = []
+    for arrival in fresh:
+        if arrival.opened and arrival.opening is not None:
+            opened[arrival.kept.id] = arrival.opening
+        start = opened.get(arrival.kept.id)
+        if start is not None:
+            arrival.ticket_id, arrival.opening = start.ticket_id, start
+            theirs.append(arrival.message.id)
+    if theirs:
+        await belong_to_ticket(session, theirs)
+
+
+async def _recall(session: AsyncSession, repeated: Sequence[Arrival]) -> None:
+    """Messages that come again are as they were kept, with what was decided on them then."""
+    ids = {arrival.message.id for arrival in repeated}
+    columns = (*(getattr(Message, name) for name in NewMessage.__dataclass_fields__), Message.ticket_id)
+    stored = {row.id: row for row in await session.execute(select(*columns).where(Message.id.in_(ids)))}
     decisions: dict[UUID | None, list[Decision]] = {}
-    for decision in await session.scalars(select(Decision).where(Decision.message_id.in_(repeated))):
+    theirs = (
+        select(Decision)
+        .outerjoin(RuleRow, RuleRow.id == Decision.rule_id)
+        .where(Decision.message_id.in_(ids))
+        .order_by(RuleRow.position, Decision.id)
+    )
+    for decision in await session.scalars(theirs):
         session.expunge(decision)
         decisions.setdefault(decision.message_id, []).append(decision)
-    for arrival in arrivals:
-        if arrival.message.id in readings and not arrival.fresh:
-            kept = readings[arrival.message.id]
-            arrival.reading = Reading.model_validate(kept) if kept is not None else None
-            arrival.stored_decisions = decisions.get(arrival.message.id, [])
+    for arrival in repeated:
+        *fields, ticket_id = stored[arrival.message.id]
+        message = arrival.message = NewMessage(*fields)
+        arrival.ticket_id = ticket_id
+        arrival.reading = Reading.model_validate(message.reading) if message.reading is not None else None
+        arrival.decisions = decisions.get(message.id, [])
+
+
+def _untold(problem: Problem, arrival: Arrival) -> Problem:
+    """What to do about a message whose ticket was not told."""
+    return Problem(
+        problem.code,
+        f"The message is kept, and what was decided on it holds, but its ticket could not be told: {problem.detail} "
+        "Send the message again with the same external_id: it is not kept twice, and its ticket is told then.",
+        kept=True,
+        message_id=str(arrival.message.id),
+        **{name: value for name, value in problem.extra.items() if name not in ("kept", "message_id")},
+    )

@@ -13,7 +13,7 @@ from api.idempotency import RequestId, claim
 from api.mentions import forget_mentions, mention
 from api.problems import Problem
 from api.schemas.conversation import Author, CreateMessage, CreateNote
-from api.ticket_gateway import Fact
+from api.ticket_gateway import Fact, RunEnded
 from api.tickets import Answer, Tickets, customer
 from db.conversations import customer_wrote, person_answered
 from db.models import Conversation, Message, Note, TicketEventRow
@@ -96,16 +96,25 @@ class Messages:
         fact = NoteAdded(note_id=note.id, at=note.created_at, actor=caller.actor)
         return Told(note, await self._tell(recorded, note, fact), fresh)
 
-    async def tell_ticket(self, ticket_id: UUID, message_id: UUID, fact: Fact, *, fresh: bool) -> RecordedTicket | None:
-        """Tell a conversation's ticket, or the one that follows up on it, of a stored message; do not wait for more.
+    async def tell_ticket(self, ticket_id: UUID, message_id: UUID, fact: Fact, *, fresh: bool) -> UUID | None:
+        """Tell a conversation's ticket of a stored message, and do not wait for more; the ticket that takes it.
 
-        ``None`` where there is nothing to tell: it has been told, or the ticket is closed and takes no such message.
+        That is another one where the ticket was closed too long ago. ``None`` where the ticket is closed and takes no
+        such message. Safe to repeat; ``fresh`` says that nobody can have told it before.
         """
-        origin = await self.tickets.find(ticket_id)
+        origin = await self.tickets.recorded(ticket_id)
+        if origin is None:
+            try:
+                # It has been started and not been recorded yet, so it cannot have been closed.
+                await self.tickets.gateway.tell_running(ticket_id, fact)
+            except RunEnded:
+                origin = await self.tickets.find(ticket_id)
+            else:
+                return ticket_id
         recorded = await self.tickets.goes_on_as(origin)
         for known_by in {ticket_id, recorded.ticket.id} if not fresh else ():
             if await self.tickets.knows(known_by, fact.request_id):
-                return None
+                return known_by
         if recorded.ticket.status is Status.CLOSED:
             if not isinstance(fact, CustomerReplied) or fact.automatic:
                 return None
@@ -120,7 +129,7 @@ class Messages:
             await self.tickets.deliver(recorded, send, isinstance(fact, CustomerReplied))
         except TicketClosed:
             return None
-        return recorded
+        return recorded.ticket.id
 
     async def _moved(self, conversation_id: UUID, ticket_id: UUID, message_id: UUID) -> None:
         """The conversation goes on in another ticket, from this message on."""

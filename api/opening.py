@@ -1,25 +1,27 @@
 """Tickets made of conversations: opened in the transaction that decided on them, started and told after it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.arrivals import Arrival
-from api.decisions import because, decision_row, why
+from api.decisions import because, decision_row, why, why_of
 from api.idempotency import RequestId
 from api.messages import Messages
 from api.rule_book import RuleBook
 from api.schemas.intake import Writer
 from api.ticket_gateway import Fact
 from api.tickets import Tickets
-from db.models import Conversation, Decision, Member, Message, TeamMember, TicketOpening
+from db.models import Conversation, Decision, Member, TeamMember, TicketOpening
 from db.notices import Subject, notify
-from db.tickets import RecordedTicket
-from domain.commands import AgentReplied, CustomerReplied, Edit, Escalate
+from domain.commands import AgentReplied, Command, CustomerReplied, Edit, Escalate
+from domain.errors import TicketClosed
 from domain.events import SYSTEM, Actor, ActorKind, NoticeKind
 from domain.ids import conversation_ticket_id, decision_id
 from domain.rules.evaluation import Facts
@@ -44,7 +46,7 @@ async def _open(
 ) -> None:
     """Make the conversation's ticket and keep what starts it; nothing runs before the transaction is committed."""
     kept, message, session = arrival.kept, arrival.message, tickets.session
-    given = Properties(tags=tuple(kept.tags)).with_actions(wanted)
+    given = Properties(tags=arrival.tags).with_actions(wanted)
     properties, routed = route(book.routing, facts, given, message.sent_at)
     request = RequestId(key=f"conversation:{kept.id}", fingerprint="conversation", given=True)
     reserved = await tickets.reserve_number(request)
@@ -74,8 +76,7 @@ async def _open(
     )
     await session.flush()
     await session.execute(update(Conversation).where(Conversation.id == kept.id).values(ticket_id=ticket.id))
-    await session.execute(update(Message).where(Message.id == message.id).values(ticket_id=ticket.id))
-    kept.ticket_id, arrival.opening = ticket.id, start
+    kept.ticket_id, arrival.opening, arrival.opened = ticket.id, start, True
     if routed:
         rows = [
             decision_row(RuleKind.ROUTING_RULE, each, ticket.organization_id, ticket.id, message.sent_at)
@@ -136,45 +137,50 @@ def _title(body: str) -> str:
 
 
 async def tell_about(messages: Messages, arrival: Arrival) -> None:
-    """Start the conversation's ticket if that is still to be done, and tell it of the message. Safe to repeat."""
-    ticket_id, author = arrival.kept.ticket_id, arrival.document.author
-    if ticket_id is None or author is Writer.BOT:
+    """Start the message's ticket if that is still to be done, and tell it of the message. Safe to repeat."""
+    ticket_id, author = arrival.ticket_id, arrival.message.author_kind
+    if ticket_id is None or author not in (Writer.CUSTOMER, Writer.AGENT):
         return
     tickets, fact = messages.tickets, _fact(messages, arrival)
     if arrival.opening is not None:
-        new = await tickets.gateway.open(arrival.opening, fact)
+        started = await tickets.gateway.open(arrival.opening, fact)
         async with tickets.session.begin():
             await tickets.session.execute(delete(TicketOpening).where(TicketOpening.ticket_id == ticket_id))
-        if new:
+        if started:
             return
-    told = await messages.tell_ticket(ticket_id, arrival.message.id, fact, fresh=arrival.fresh)
-    if told is not None and arrival.had_ticket:
-        await _raise(tickets, told, arrival)
+    takes_it = await messages.tell_ticket(ticket_id, arrival.message.id, fact, fresh=arrival.fresh)
+    if takes_it is not None and not arrival.opened:
+        await _raise(tickets, takes_it, arrival)
 
 
-async def _raise(tickets: Tickets, recorded: RecordedTicket, arrival: Arrival) -> None:
-    """Have the ticket that was there already follow the rules that matched: a higher priority, more tags."""
-    acted = [each for each in arrival.decided if each.outcome is Outcome.ACTED]
-    if not acted:
+async def _raise(tickets: Tickets, ticket_id: UUID, arrival: Arrival) -> None:
+    """Have a ticket that was there before follow the rules that matched: a higher priority, more tags."""
+    acted = [each for each in arrival.decisions if each.outcome == Outcome.ACTED]
+    wanted = Properties().with_actions(EscalationActions.model_validate(each.actions) for each in acted)
+    if wanted.priority is None and not wanted.tags:
         return
-    ticket = recorded.ticket
-    wanted = Properties().with_actions(acting(acted))
-    known_as = decision_id(arrival.message.id, acted[0].rule.id)
+    ticket = (await tickets.find(ticket_id)).ticket
+    known_as = acted[0].id
     if wanted.priority is not None and wanted.priority.rank > ticket.priority.rank:
         request = RequestId(key=f"escalate:{known_as}", fingerprint="decision", given=True)
-        escalate = Escalate(
-            request_id=request.key, fingerprint="decision", reason=why(acted[0]), priority=wanted.priority
+        command = Escalate(
+            request_id=request.key, fingerprint="decision", reason=why_of(acted[0]), priority=wanted.priority
         )
-        await tickets.submit(ticket.id, escalate, request)
+        await _submit(tickets, ticket_id, command, request)
     tags = tuple(dict.fromkeys((*ticket.tags, *wanted.tags)))[:MAX_TAGS]
     if tags != ticket.tags:
         request = RequestId(key=f"tags:{known_as}", fingerprint="decision", given=True)
-        await tickets.submit(ticket.id, Edit(request_id=request.key, fingerprint="decision", tags=tags), request)
+        await _submit(tickets, ticket_id, Edit(request_id=request.key, fingerprint="decision", tags=tags), request)
+
+
+async def _submit(tickets: Tickets, ticket_id: UUID, command: Command, request: RequestId) -> None:
+    with suppress(TicketClosed):  # by somebody, in this moment
+        await tickets.submit(ticket_id, command, request)
 
 
 def _fact(messages: Messages, arrival: Arrival) -> Fact:
     message = arrival.message
-    if arrival.document.author is Writer.CUSTOMER:
+    if message.author_kind == Writer.CUSTOMER:
         actor = Actor(kind=ActorKind.CUSTOMER, id=arrival.kept.requester_id, name=message.author_name)
         return CustomerReplied(message_id=message.id, at=message.sent_at, actor=actor, automatic=message.automatic)
     return AgentReplied(message_id=message.id, at=message.sent_at, actor=messages.tickets.caller.actor)

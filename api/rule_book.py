@@ -1,9 +1,13 @@
 """The rules of organizations as this process knows them, compiled, and read again when they have changed."""
 
+import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
+from weakref import WeakValueDictionary
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.problems import Problem
 from db.engine import Sessions
@@ -48,6 +52,7 @@ class RuleBooks:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
         self._books: OrderedDict[UUID, RuleBook] = OrderedDict()
+        self._in_turn: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
     def known(self, organization_id: UUID) -> RuleBook | None:
         """The book as it was last read, which may be older than the rules are."""
@@ -59,14 +64,26 @@ class RuleBooks:
     async def read(self, organization_id: UUID) -> RuleBook:
         """The book as the rules are now."""
         async with self._sessions() as session:
-            book = RuleBook.of(await load_rules(session, organization_id))
-        self._books[organization_id] = book
-        self._books.move_to_end(organization_id)
-        while len(self._books) > MOST_BOOKS:
-            self._books.popitem(last=False)
-        return book
+            # Before its turn: who waits for the turn may hold the last connections there are.
+            await session.connection()
+            return await self._read(session, organization_id, None)
 
-    async def at(self, organization_id: UUID, revision: int) -> RuleBook:
-        """The book at ``revision`` or a later one."""
+    async def at(self, session: AsyncSession, organization_id: UUID, revision: int) -> RuleBook:
+        """The book at ``revision`` or a later one, read in the caller's transaction if it is not known yet."""
         book = self.known(organization_id)
-        return book if book is not None and book.revision >= revision else await self.read(organization_id)
+        if book is not None and book.revision >= revision:
+            return book
+        return await self._read(session, organization_id, revision)
+
+    async def _read(self, session: AsyncSession, organization_id: UUID, revision: int | None) -> RuleBook:
+        """Read and compile the rules, by one request at a time: the others find what it has read."""
+        async with self._in_turn.setdefault(organization_id, asyncio.Lock()):
+            book = self.known(organization_id)
+            if book is not None and revision is not None and book.revision >= revision:
+                return book
+            book = RuleBook.of(await load_rules(session, organization_id))
+            self._books[organization_id] = book
+            self._books.move_to_end(organization_id)
+            while len(self._books) > MOST_BOOKS:
+                self._books.popitem(last=False)
+            return book

@@ -174,6 +174,11 @@ class TicketGateway:
         """Tell the workflow a fact; with ``start`` a closed ticket's next run begins with it."""
         await self._signal(ticket, _SIGNALS[type(fact)], fact, start=start)
 
+    async def tell_running(self, ticket_id: UUID, fact: Fact) -> None:
+        """Tell a workflow that runs a fact, without knowing more of its ticket."""
+        async with self._answers():
+            await self._handle(ticket_id).signal(_SIGNALS[type(fact)], fact, rpc_timeout=self._timeout)
+
     async def owner_of(self, ticket_id: UUID) -> UUID:
         """The organization of a ticket that has a workflow; it needs no worker to know."""
         async with self._answers():

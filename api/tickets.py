@@ -74,9 +74,12 @@ class Tickets:
 
     async def find(self, wanted_id: UUID) -> RecordedTicket:
         """The ticket as recorded, or ``not_found``."""
+        return await self.recorded(wanted_id) or await self._unrecorded(wanted_id)
+
+    async def recorded(self, wanted_id: UUID) -> RecordedTicket | None:
+        """The ticket as recorded; ``None`` for one that is not yet, and for none."""
         async with self.services.reads() as session:
-            found = await find_ticket(session, self.caller.organization_id, wanted_id)
-        return found or await self._unrecorded(wanted_id)
+            return await find_ticket(session, self.caller.organization_id, wanted_id)
 
     async def create(self, document: CreateTicket, request: RequestId) -> Answer:
         """Create a ticket once for the request; the same request gets the same ticket."""
@@ -295,7 +298,7 @@ class Tickets:
             priority=document.priority if "priority" in document.model_fields_set else None,
             tags=tuple(document.tags),
         )
-        book = await self.services.rule_books.at(self.caller.organization_id, reserved.rules_revision)
+        book = await self.services.rule_books.at(self.session, self.caller.organization_id, reserved.rules_revision)
         if not len(book.routing):
             return given, []
         text = f"{document.title}\n{document.description}"

@@ -1,4 +1,4 @@
-"""How well messages are read: requests for a person, sentiment and automatic replies, on labelled data.
+"""How well and how fast messages are read, on labelled data: requests for a person, sentiment, replies, rules.
 
 Run as ``python -m benchmarks.score``; ``--json`` prints the figures for programs, ``--data`` names another directory.
 """
@@ -8,12 +8,15 @@ import json
 import random
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from domain.detection.automatic import automatic_reply
 from domain.detection.human_request import HumanRequestDetector, builtin_detector
+from domain.rules.conditions import read_conditions
+from domain.rules.evaluation import Facts, RuleSet
 from domain.sentiment.scorer import Label, label_of
 from domain.sentiment.support import builtin_scorer
 
@@ -27,6 +30,8 @@ REAL = "airline_messages.jsonl"
 _HARD = "author-written"  # sources whose negatives were written to look like requests
 _LATIN_GROUP = ("es", "pt", "fr", "de", "it", "nl")
 _SEED = 20250301
+_RARE = 0.001
+"""Words in so few of the messages are what rules are written for; each message still matches about one rule."""
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 Row = dict[str, Any]
@@ -166,6 +171,24 @@ def score_sentiment(rows: Sequence[Row]) -> Figures:
     }
 
 
+def score_rules(texts: Sequence[str]) -> Figures:
+    """What it costs to hold a message against 500 rules with 2,500 keywords: words of ``texts`` that are not common."""
+    chance = random.Random(_SEED)
+    known = Counter(word for text in texts for word in set(text.casefold().split()) if word.isalpha())
+    vocabulary = sorted(word for word, times in known.items() if times <= len(texts) * _RARE)
+    rules = RuleSet(
+        (number, read_conditions({"all": [{"keyword": chance.sample(vocabulary, 5)}, {"sentiment": {"at_most": 0.5}}]}))
+        for number in range(500)
+    )
+    facts = [Facts(text, sentiments=(0.0,)) for text in texts]
+    began = time.process_time()
+    matches = sum(len(rules.matches(each)) for each in facts)
+    return {
+        "mean_us": (time.process_time() - began) / len(texts) * 1e6,
+        "matches a message": matches / len(texts),
+    }
+
+
 def score_all(data: Path) -> Figures:
     """All figures for the files in ``data``; raises ``FileNotFoundError`` when one is missing."""
     requests, sentiments, real = (read_rows(data / name) for name in (HANDOFF, SENTIMENT, REAL))
@@ -182,6 +205,7 @@ def score_all(data: Path) -> Figures:
             "requests, time": timing(detector.detect, texts),
             "sentiment": score_sentiment([row | {"label": row["sentiment"]} for row in real]),
             "taken for automatic replies": share(automatic_reply(text) is not None for text in texts),
+            "500 rules, 2,500 keywords": score_rules(texts),
         },
     }
 

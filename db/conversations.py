@@ -16,26 +16,40 @@ MAX_BACK = 20
 
 
 @dataclass(frozen=True)
-class Writer:
-    """Whose conversation it is; ``named`` is false where nothing is known of them but that they write."""
+class Customer:
+    """Whose conversation it is; ``named`` is false where nothing is known of them but that they write.
+
+    Nobody else is known as ``nobody_id`` in this conversation, named or not.
+    """
 
     id: UUID
     external_id: str | None
     name: str | None
     email: str | None
     named: bool
+    nobody_id: UUID
+
+
+UNNAMED_CHANNEL = "api"
+"""The kind of channel of a conversation whose messages have not said where it is."""
+
+MOST_TAGS = 100
+"""Tags of a conversation."""
 
 
 @dataclass(frozen=True)
 class NewConversation:
-    """A conversation as a message names it; where it exists already, only ``tags`` are added."""
+    """A conversation as a message names it.
+
+    Where it exists already, ``tags`` are added, and a requester and a channel are taken where none were named before.
+    """
 
     id: UUID
     external_id: str
     channel: str
     channel_id: UUID | None
     tags: tuple[str, ...]
-    requester: Writer
+    requester: Customer
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,8 @@ class KeptConversation:
     answered_at: datetime | None
     ticket_id: UUID | None
     created_at: datetime
+    tags_before: list[str]
+    """Its tags before these messages came."""
     rules_revision: int
 
 
@@ -92,7 +108,7 @@ _CONVERSATIONS = text("""
 WITH wanted AS (
     SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (id uuid, external_id text, channel text,
         channel_id uuid, tags text[], requester_id uuid, requester_external_id text, name text, email text,
-        named boolean)
+        named boolean, nobody_id uuid)
 ),
 people AS (
     INSERT INTO requesters (id, organization_id, external_id, name, email)
@@ -104,23 +120,34 @@ people AS (
     SET name = coalesce(excluded.name, requesters.name), email = coalesce(excluded.email, requesters.email)
     WHERE (excluded.name, excluded.email) IS DISTINCT FROM (requesters.name, requesters.email)
 )
-INSERT INTO conversations (id, organization_id, external_id, channel, channel_id, requester_id, handled_by, tags)
+INSERT INTO conversations AS c
+    (id, organization_id, external_id, channel, channel_id, requester_id, handled_by, tags)
 SELECT id, :organization, external_id, channel, channel_id, requester_id, 'bot', coalesce(tags, '{}')
 FROM wanted ORDER BY id
-ON CONFLICT (id) DO UPDATE SET tags = ARRAY(SELECT DISTINCT unnest(conversations.tags || excluded.tags) ORDER BY 1)
+ON CONFLICT (id) DO UPDATE SET
+    tags = CASE WHEN c.tags @> excluded.tags THEN c.tags
+        ELSE ARRAY(SELECT DISTINCT unnest(c.tags || excluded.tags) ORDER BY 1 LIMIT :most_tags) END,
+    channel = CASE WHEN c.channel = :unnamed AND c.channel_id IS NULL THEN excluded.channel ELSE c.channel END,
+    channel_id = CASE WHEN c.channel = :unnamed THEN coalesce(c.channel_id, excluded.channel_id) ELSE c.channel_id END,
+    requester_id = CASE WHEN c.ticket_id IS NULL AND EXISTS (
+        SELECT FROM wanted AS w WHERE w.id = c.id AND w.named AND w.nobody_id = c.requester_id
+    ) THEN excluded.requester_id ELSE c.requester_id END
 RETURNING id, external_id, channel, channel_id, requester_id, handled_by, tags, waiting_since, answered_at, ticket_id,
-    created_at, (SELECT rules_revision FROM organizations WHERE organizations.id = :organization) AS rules_revision
+    created_at, coalesce((SELECT o.tags FROM conversations AS o WHERE o.id = c.id), '{}') AS tags_before,
+    (SELECT rules_revision FROM organizations AS o WHERE o.id = :organization) AS rules_revision
 """)
 
+# The time is the statement's, which comes after the conversations are locked: who comes later is later.
 _MESSAGES = text(f"""
 WITH fresh AS (
     INSERT INTO messages (id, organization_id, conversation_id, ticket_id, external_id, author_kind, author_id,
-        author_name, body, automatic, reading, sent_at)
-    SELECT r.id, :organization, r.conversation_id, c.ticket_id, r.external_id, r.author_kind, r.author_id,
-        r.author_name, r.body, r.automatic, r.reading, r.sent_at
+        author_name, body, automatic, reading, sent_at, created_at)
+    SELECT r.id, :organization, r.conversation_id, CASE WHEN :told THEN c.ticket_id END, r.external_id, r.author_kind,
+        r.author_id, r.author_name, r.body, r.automatic, r.reading, r.sent_at,
+        statement_timestamp() + r.place * interval '1 microsecond'
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (id uuid, conversation_id uuid, external_id text,
         author_kind text, author_id uuid, author_name text, body text, automatic boolean, reading jsonb,
-        sent_at timestamptz)
+        sent_at timestamptz, place integer)
     JOIN conversations AS c ON c.id = r.conversation_id
     ON CONFLICT DO NOTHING
     RETURNING id, conversation_id
@@ -146,6 +173,11 @@ UPDATE conversations AS c
 SET answered_at = w.answered_at, waiting_since = w.waiting_since
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS w (id uuid, answered_at timestamptz, waiting_since timestamptz)
 WHERE c.id = w.id
+""")
+
+_BELONG = text("""
+UPDATE messages AS m SET ticket_id = c.ticket_id
+FROM conversations AS c WHERE c.id = m.conversation_id AND m.id = ANY(:messages)
 """)
 
 _ANSWERED = text("""
@@ -182,20 +214,27 @@ async def keep_conversations(
             "name": each.requester.name,
             "email": each.requester.email,
             "named": each.requester.named,
+            "nobody_id": each.requester.nobody_id,
         }
         for each in wanted
     ]
-    kept = await session.execute(_CONVERSATIONS, {"rows": _json(rows), "organization": organization_id})
+    values = {"rows": _json(rows), "organization": organization_id}
+    kept = await session.execute(_CONVERSATIONS, values | {"unnamed": UNNAMED_CHANNEL, "most_tags": MOST_TAGS})
     return {row.id: KeptConversation(*row) for row in kept}
 
 
 async def keep_messages(
-    session: AsyncSession, organization_id: UUID, wanted: Sequence[NewMessage]
+    session: AsyncSession, organization_id: UUID, wanted: Sequence[NewMessage], *, told: bool
 ) -> tuple[set[UUID], dict[UUID, Past]]:
-    """Keep the messages that are not there yet; their ids, and by conversation what there was before them."""
+    """Keep the messages that are not there yet; their ids, and by conversation what there was before them.
+
+    They are listed in this order later. With ``told`` they belong to their conversation's ticket, if there is one. The
+    caller owns the transaction.
+    """
     values = {
-        "rows": to_json([vars(each) for each in wanted]).decode(),
+        "rows": _json([{**vars(each), "place": place} for place, each in enumerate(wanted)]),
         "organization": organization_id,
+        "told": told,
         "conversations": list({each.conversation_id for each in wanted}),
     }
     fresh: set[UUID] = set()
@@ -216,6 +255,11 @@ async def keep_times(session: AsyncSession, conversations: Sequence[KeptConversa
         {"id": each.id, "answered_at": each.answered_at, "waiting_since": each.waiting_since} for each in conversations
     ]
     await session.execute(_TIMES, {"rows": _json(rows)})
+
+
+async def belong_to_ticket(session: AsyncSession, message_ids: Sequence[UUID]) -> None:
+    """Messages that came before their conversation had a ticket belong to it. The caller owns the transaction."""
+    await session.execute(_BELONG, {"messages": list(message_ids)})
 
 
 async def customer_wrote(session: AsyncSession, conversation_id: UUID, at: datetime) -> None:

@@ -89,6 +89,7 @@ async def delete_calendar(calendar_id: UUID, caller: Caller, session: Session, r
     """A policy's older versions use it too, until a newer one is applied to running tickets."""
 
     async def work() -> None:
+        await in_turn(session, caller)
         row = await find_own(session, caller, CalendarRow, calendar_id, "calendar", lock=True)
         used = await policy_naming(session, caller.organization_id, "calendar_id", calendar_id)
         if used is not None:

@@ -1,6 +1,6 @@
 """Conversations: messages in, what was decided on them, and the conversation as it is."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
 from fastapi.responses import JSONResponse
@@ -8,7 +8,6 @@ from pydantic import ValidationError
 from sqlalchemy import select
 
 from api.arrivals import Arrival
-from api.decisions import evidence_rows
 from api.dependencies import Caller, Principal, Session
 from api.idempotency import REPLAYED
 from api.intake import Intake
@@ -55,6 +54,8 @@ async def take_message(external_id: KnownAs, document: IncomingMessage, tickets:
     if isinstance(arrival, Problem):
         raise arrival
     await intake.tell([arrival])
+    if arrival.untold is not None:
+        raise arrival.untold
     headers = {} if arrival.fresh else {REPLAYED: "true"}
     view = _view(arrival)
     status = 201 if arrival.fresh else 200
@@ -72,20 +73,16 @@ async def take_batch(batch: Batch, tickets: Acting) -> BatchView:
         except ValidationError as error:
             rows[place] = RowView(row=place, status=RowStatus.REFUSED, problem=invalid_document(error))
     intake = Intake(tickets)
-    arrivals = await intake.take([(row.conversation, row) for _, row in valid])
+    arrivals = await intake.take([(row.conversation, row) for _, row in valid], history=batch.history)
     await intake.tell([each for each in arrivals if isinstance(each, Arrival)])
     for (place, _), each in zip(valid, arrivals, strict=True):
-        if isinstance(each, Problem):
-            problem = problem_document(each.code, each.detail, each.extra)
-            rows[place] = RowView(row=place, status=RowStatus.REFUSED, problem=problem)
-        else:
-            status = RowStatus.STORED if each.fresh else RowStatus.KNOWN
-            rows[place] = RowView(row=place, status=status, message=_view(each))
+        rows[place] = _row(place, each)
     done = [row for row in rows if row is not None]
     counted = {status: sum(row.status is status for row in done) for status in RowStatus}
     return BatchView(
         stored=counted[RowStatus.STORED],
         known=counted[RowStatus.KNOWN],
+        untold=counted[RowStatus.UNTOLD],
         refused=counted[RowStatus.REFUSED],
         rows=done,
     )
@@ -122,30 +119,21 @@ async def find_conversation(session: Session, caller: Principal, external_id: st
     return found
 
 
+def _row(place: int, taken: Arrival | Problem) -> RowView:
+    if isinstance(taken, Problem):
+        return RowView(row=place, status=RowStatus.REFUSED, problem=_document(taken))
+    if taken.untold is not None:
+        problem = _document(taken.untold)
+        return RowView(row=place, status=RowStatus.UNTOLD, message=_view(taken), problem=problem)
+    return RowView(row=place, status=RowStatus.STORED if taken.fresh else RowStatus.KNOWN, message=_view(taken))
+
+
+def _document(problem: Problem) -> dict[str, Any]:
+    return problem_document(problem.code, problem.detail, problem.extra)
+
+
 def _view(arrival: Arrival) -> IncomingView:
     kept, message = arrival.kept, arrival.message
-    if arrival.fresh:
-        decisions = [
-            MadeDecisionView(
-                rule_id=each.rule.id,
-                rule=each.rule.name,
-                version=each.rule.version,
-                outcome=each.outcome,
-                evidence=[EvidenceView.model_validate(row) for row in evidence_rows(each)],
-            )
-            for each in arrival.decided
-        ]
-    else:
-        decisions = [
-            MadeDecisionView(
-                rule_id=row.rule_id,
-                rule=row.rule_name,
-                version=row.rule_version,
-                outcome=row.outcome,
-                evidence=[EvidenceView.model_validate(each) for each in row.evidence],
-            )
-            for row in arrival.stored_decisions
-        ]
     return IncomingView(
         id=message.id,
         external_id=message.external_id,
@@ -157,7 +145,16 @@ def _view(arrival: Arrival) -> IncomingView:
         handled_by=kept.handled_by,
         ticket_id=kept.ticket_id,
         reading=_reading_view(arrival.reading) if arrival.reading else None,
-        decisions=decisions,
+        decisions=[
+            MadeDecisionView(
+                rule_id=each.rule_id,
+                rule=each.rule_name,
+                version=each.rule_version,
+                outcome=each.outcome,
+                evidence=[EvidenceView.model_validate(item) for item in each.evidence],
+            )
+            for each in arrival.decisions
+        ],
     )
 
 

@@ -48,9 +48,12 @@ class IncomingMessage(Document):
     author: Writer
     body: Body
     author_name: Name | None = None
-    sent_at: Moment | None = Field(default=None, description="The sender's time; now, if left out.")
+    sent_at: Moment | None = Field(
+        default=None, description="The sender's time; now, if left out or more than an hour ahead."
+    )
     channel: ChannelKind | None = Field(
-        default=None, description="Where the conversation is, said with its first message; `api` if left out."
+        default=None,
+        description="Where the conversation is; stays once a message has said it, and is `api` until then.",
     )
     channel_id: UUID | None = Field(default=None, description="One of the organization's channels, instead of a kind.")
     requester: RequesterDocument | None = Field(default=None, description="The customer, where they are known.")
@@ -78,12 +81,29 @@ class Batch(Document):
                         {"conversation": "chat-9", "external_id": "m-1", "author": "customer", "body": "Hello?"},
                         {"conversation": "chat-9", "external_id": "m-2", "author": "bot", "body": "How can I help?"},
                     ]
-                }
+                },
+                {
+                    "history": True,
+                    "messages": [
+                        {
+                            "conversation": "chat-1",
+                            "external_id": "m-1",
+                            "author": "customer",
+                            "body": "I want my money back.",
+                            "sent_at": "2026-03-02T09:00:00Z",
+                        }
+                    ],
+                },
             ]
         }
     )
 
     messages: list[dict[str, Any]] = Field(min_length=1, max_length=MOST_ROWS)
+    history: bool = Field(
+        default=False,
+        description="An import of what was dealt with elsewhere: it is kept and read, so that rules can be tried on "
+        "it, but no rule acts on it and no ticket is told of it.",
+    )
 
 
 class HumanRequestView(View):
@@ -132,15 +152,16 @@ class IncomingView(View):
 
 
 class RowStatus(StrEnum):
-    """What became of a message of a batch."""
+    """What became of a message of a batch: new, kept before, kept but not told to its ticket yet, or refused."""
 
     STORED = "stored"
     KNOWN = "known"
+    UNTOLD = "untold"
     REFUSED = "refused"
 
 
 class RowView(View):
-    """What became of one message of a batch. ``problem`` says what to do about it."""
+    """What became of one message of a batch. ``problem`` says what to do about it: mend it, or send it again."""
 
     row: int = Field(description="Its place in the batch, from 0.")
     status: RowStatus
@@ -153,8 +174,19 @@ class BatchView(View):
 
     stored: int
     known: int
+    untold: int = Field(description="Kept, but their tickets could not be told: send these again.")
     refused: int
     rows: list[RowView]
+
+
+class RequesterView(View):
+    """A customer who writes; ``external_id`` is what their platform knows them by."""
+
+    id: UUID
+    external_id: str | None
+    name: str | None
+    email: str | None
+    created_at: datetime
 
 
 class ConversationView(View):

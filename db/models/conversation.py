@@ -42,7 +42,10 @@ class Requester(Table):
     email: Mapped[str | None]
     created_at: Mapped[CreatedAt]
 
-    __table_args__ = (UniqueConstraint("organization_id", "external_id"),)
+    __table_args__ = (
+        UniqueConstraint("organization_id", "external_id"),
+        Index(None, "organization_id", "created_at", "id"),
+    )
 
 
 class Conversation(Table):
@@ -71,6 +74,7 @@ class Conversation(Table):
         UniqueConstraint("organization_id", "external_id"),
         Index(None, "organization_id", "created_at", "id"),
         Index(None, "channel_id", postgresql_where=text("channel_id IS NOT NULL")),
+        Index(None, "requester_id", "created_at", "id"),
     )
 
 

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261126_assignment"
-down_revision = "20261125_front_door"
+down_revision = "20261126_requesters"
 branch_labels = None
 depends_on = None
 

@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
+from tests.api.rules import EVENTS, REFUND, ROUTING, rule, write
 from tests.api.tenant import Json, Tenant
-from tests.api.test_rules import EVENTS, REFUND, ROUTING, rule, write
 from tests.support import eventually
 
 DAY = {"since": "2026-11-20T00:00:00Z", "until": "2026-11-21T00:00:00Z"}

@@ -1,31 +1,20 @@
 """Escalation events and routing rules: kept in versions and in order, checked when saved, followed at once."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from settings import Settings
+from tests.api.rules import EVENTS, REFUND, ROUTING, rule, write
+from tests.api.running import serving
 from tests.api.sla import OFFICE, policy
 from tests.api.tenant import Json, Tenant, new_tenant
 from tests.support import eventually
 
-EVENTS, ROUTING = "/escalation-events", "/routing-rules"
-REFUND: Json = {"keyword": ["refund"]}
-
 both_kinds = pytest.mark.parametrize("kind", [EVENTS, ROUTING])
-
-
-def rule(name: str = "Refunds", conditions: Any = None, **fields: Any) -> Json:
-    """A document that both kinds take."""
-    return {"name": name, "conditions": conditions or REFUND, "actions": {"tags": ["money"]}, **fields}
-
-
-async def write(tenant: Tenant, body: str, conversation: str = "chat-1", **fields: Any) -> Json:
-    """A customer's message through the front door."""
-    message = {"external_id": str(uuid4()), "author": "customer", "body": body, **fields}
-    answer: Json = await tenant.post(f"/conversations/{conversation}/messages", message)
-    return answer
 
 
 def outcomes(answer: Json) -> list[tuple[str, int, str]]:
@@ -259,6 +248,16 @@ async def test_the_next_message_is_judged_by_the_rules_as_they_are(tenant: Tenan
     assert outcomes(await write(tenant, "Money back, please")) == [("B", 2, "acted")]
     await tenant.call("DELETE", path)
     assert outcomes(await write(tenant, "Money back, please")) == []
+
+
+async def test_every_process_judges_the_next_message_by_the_newest_version(tenant: Tenant, settings: Settings) -> None:
+    made = await tenant.post(EVENTS, rule("A", cooldown="PT0S"))
+    async with serving(settings) as client:
+        elsewhere = replace(tenant, client=client)
+        for version in range(2, 6):
+            assert outcomes(await write(elsewhere, "refund")) == [("A", version - 1, "acted")]
+            await tenant.call("PUT", f"{EVENTS}/{made['id']}", rule("A", cooldown="PT0S"))
+            assert outcomes(await write(elsewhere, "refund")) == [("A", version, "acted")]
 
 
 async def test_business_hours_are_those_of_the_calendar_as_it_is(tenant: Tenant) -> None:

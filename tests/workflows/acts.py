@@ -1,12 +1,15 @@
-"""What is done to a ticket by its own clock, and what its SLA metrics show."""
+"""What is done to a ticket by its own clock, what its SLA metrics show, and what its database waits for."""
 
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import psycopg
+
 from domain.clocks import Clock
 from domain.commands import AgentReplied, CustomerReplied, Edit, NoteAdded
 from domain.ticket import Ticket
+from settings import Settings
 from tests.workflows.office import API, CUSTOMER, Life
 
 MINUTE = timedelta(minutes=1)
@@ -52,3 +55,12 @@ def left(clock: Clock, now: datetime) -> timedelta:
     """How long until it is due, to the minute."""
     assert clock.due_at is not None
     return MINUTE * round((clock.due_at - now) / MINUTE)
+
+
+async def is_blocked(settings: Settings) -> bool:
+    """Whether a statement waits for a lock."""
+    async with await psycopg.AsyncConnection.connect(settings.psycopg_url) as connection:
+        found = await connection.execute(
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return await found.fetchone() is not None

@@ -13,6 +13,7 @@ from db.engine import Sessions
 from domain.rules.backtest import BacktestStatus, Findings, FoundBy
 from settings import Settings
 from tests.support import eventually
+from tests.workflows.acts import is_blocked
 from tests.workflows.office import Office
 from tests.workflows.past import Past, escalation_event
 from worker import make_worker
@@ -77,16 +78,6 @@ async def test_worker_that_is_replaced_in_the_middle_loses_and_doubles_nothing(
         )
         runs = [run async for run in temporal_client.list_workflows(f"WorkflowId = '{handle.id}'")]
         assert len(runs) >= 2  # it has continued as new on the way
-
-
-async def is_blocked(settings: Settings) -> bool:
-    """Whether a statement waits for a lock."""
-    async with await psycopg.AsyncConnection.connect(settings.psycopg_url) as connection:
-        found = await connection.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        )
-        row = await found.fetchone()
-        return row is not None and row[0] > 0
 
 
 async def test_a_stopped_back_test_ends_and_keeps_what_it_has_found(

@@ -11,7 +11,9 @@ import psycopg
 import pytest
 from temporalio.client import Client
 
+from activities.signatures import TriedRule
 from db.engine import Sessions, make_engine, make_sessions
+from domain.rules.backtest import Tally
 from domain.ticket import Status
 from embedded.ports import free_port
 from embedded.postgres import EmbeddedPostgres, new_password
@@ -19,7 +21,9 @@ from embedded.process import Child
 from embedded.schema import migrate
 from settings import Settings
 from tests.support import eventually
+from tests.workflows.acts import is_blocked
 from tests.workflows.office import Life, Office
+from tests.workflows.past import Past, escalation_event
 from worker import make_worker
 
 ROOT = Path(__file__).parents[2]
@@ -62,14 +66,6 @@ async def test_worker_killed_between_a_command_and_its_record_loses_and_doubles_
         assert await life.story() == ["created", "resolve"]
         assert await life.said_to_customer() == ["resolved:0"]
         assert await life.told() == [("Ana", "ticket_assigned")]
-
-
-async def is_blocked(settings: Settings) -> bool:
-    async with await psycopg.AsyncConnection.connect(settings.psycopg_url) as connection:
-        found = await connection.execute(
-            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        return await found.fetchone() is not None
 
 
 async def recorded(life: Life, version: int) -> bool:
@@ -133,3 +129,26 @@ async def test_commands_work_while_the_database_is_away_and_are_recorded_when_it
         assert await life.story() == ["created", "start", "customer_replied", "resolve"]
         assert await life.told() == [("Ana", "ticket_assigned"), ("Ana", "customer_replied")]
         assert await life.said_to_customer() == ["resolved:0"]
+
+
+async def test_back_test_goes_on_where_it_was_when_the_database_is_back(
+    office_on_it: Office, own_postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("activities.backtest.PAGE", 2)
+    past = Past(office_on_it)
+    await past.happened([["A refund"], ["Hello"]] * 100)
+    backtest_id = await past.backtest(escalation_event({"keyword": "refund"}))
+    handle = await past.begin(backtest_id)
+
+    async def is_on_its_way() -> bool:
+        return (await past.found(backtest_id))[1].pages >= 2
+
+    await eventually(is_on_its_way, 20)
+    own_postgres.stop()
+    assert not (await handle.query("progress", result_type=TriedRule)).over
+    own_postgres.start()
+    own_postgres.wait_ready()
+    async with asyncio.timeout(40):
+        tried = await handle.result()
+    assert (tried.examined, tried.messages) == (200, 200)
+    assert (await past.found(backtest_id))[1].new == Tally(cases=100, acted=100)
