@@ -93,15 +93,18 @@ async def page_by_time(
     )
 
 
-def after_number(statement: Select[Any], number: InstrumentedAttribute[int], place: Place) -> Select[Any]:
+def after_number(
+    statement: Select[Any], number: InstrumentedAttribute[int], place: Place, *, newest_first: bool = False
+) -> Select[Any]:
     """Order ``statement`` by a number that rises, after the number the cursor is, with one row to look ahead."""
     cursor = place.cursor
     if cursor is not None:
         if not (cursor.isdecimal() and cursor.isascii() and len(cursor) < 19):
             raise _invalid_cursor()
         # Told to be wide: the cursor may be larger than the column takes.
-        statement = statement.where(number > literal(int(cursor), BigInteger))
-    return statement.order_by(number).limit(place.limit + 1)
+        last = literal(int(cursor), BigInteger)
+        statement = statement.where(number < last if newest_first else number > last)
+    return statement.order_by(number.desc() if newest_first else number).limit(place.limit + 1)
 
 
 def _invalid_cursor() -> Problem:

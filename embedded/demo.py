@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from api.schemas.organization import CreateOrganization
-from api.schemas.people import Assignment, MemberStatus, Presence, Role
+from api.schemas.people import Assignment, MemberStatus, Presence
 from api.security import hash_api_key, hint, new_api_key
 from db.models import ApiKey, Member, Organization, Team, TeamMember
+from domain.permissions import Role
 from embedded.home import write_private
 from settings import Settings
 

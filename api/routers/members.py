@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from api.dependencies import Caller, Session
 from api.idempotency import Idempotency, once
+from api.membership import check_gift, disable, set_role
 from api.own import find_own
 from api.pagination import Page, Paging, after_number, page_by_time
 from api.problems import unique_or
@@ -20,12 +21,15 @@ from api.schemas.people import (
     NotificationView,
 )
 from db.models import Member, Notification
+from domain.permissions import Role
 
 router = APIRouter(tags=["people"])
 
 
 @router.post("/members", status_code=201, response_model=MemberView, summary="Add a member")
 async def create_member(document: CreateMember, caller: Caller, session: Session, request: Idempotency) -> Response:
+    check_gift(caller, document.role)
+
     async def work() -> MemberView:
         member = Member(
             id=uuid4(),
@@ -67,12 +71,27 @@ async def edit_member(
 ) -> Response:
     async def work() -> MemberView:
         member = await find_own(session, caller, Member, member_id, "member", lock=True)
-        for name, value in document.model_dump(exclude_none=True).items():
+        check_gift(caller, member.role)
+        if document.role not in (None, member.role):
+            await set_role(session, caller, member, Role(document.role))
+        if document.status is MemberStatus.DISABLED:
+            await disable(session, caller, member)
+        for name, value in document.model_dump(exclude_none=True, exclude={"role"}).items():
             setattr(member, name, value)
         await session.flush()
         return MemberView.model_validate(member)
 
     return await once(session, caller.organization_id, request, work)
+
+
+@router.delete("/members/{member_id}", status_code=204, response_class=Response, summary="Remove a member")
+async def remove_member(member_id: UUID, caller: Caller, session: Session, request: Idempotency) -> Response:
+    """They can do nothing here any more; what they did stays theirs. They may be invited again."""
+
+    async def work() -> None:
+        await disable(session, caller, await find_own(session, caller, Member, member_id, "member", lock=True))
+
+    return await once(session, caller.organization_id, request, work, status=204)
 
 
 @router.get("/notifications", summary="What members were told")

@@ -14,6 +14,7 @@ from api.own import check_own, find_own
 from api.pagination import Page, Paging, after, encode_cursor
 from api.problems import Problem, unique_or
 from api.schemas.people import TeamDocument, TeamView
+from db.audit import note_change
 from db.models import EscalationLadderRow, Member, Team, TeamMember, TicketRow
 from domain.ticket import Status
 
@@ -85,7 +86,9 @@ async def _write(session: AsyncSession, caller: Principal, team: Team, document:
     session.add(team)
     with unique_or("A team with this name exists already."):
         await session.flush()
-    await session.execute(delete(TeamMember).where(TeamMember.team_id == team.id))
+    left = list(await session.scalars(delete(TeamMember).where(TeamMember.team_id == team.id).returning(TeamMember)))
+    before = [row.member_id for row in sorted(left, key=lambda row: row.position)]
+    note_change(session, "team", team.id, {"member_ids": before}, {"member_ids": document.member_ids})
     session.add_all(
         TeamMember(team_id=team.id, member_id=member_id, position=position)
         for position, member_id in enumerate(dict.fromkeys(document.member_ids), start=1)

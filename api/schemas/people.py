@@ -2,20 +2,13 @@
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
 from api.schemas.fields import Document, Email, Name, Span, View
-
-
-class Role(StrEnum):
-    """What a member may do."""
-
-    OWNER = "owner"
-    ADMIN = "admin"
-    SUPERVISOR = "supervisor"
-    AGENT = "agent"
+from domain.permissions import Role
 
 
 class MemberStatus(StrEnum):
@@ -60,7 +53,9 @@ class EditMember(Document):
 
     name: Name | None = None
     role: Role | None = None
-    status: MemberStatus | None = None
+    status: Literal[MemberStatus.ACTIVE, MemberStatus.DISABLED] | None = Field(
+        default=None, description="Members become `invited` by an invitation."
+    )
     presence: Presence | None = None
 
 

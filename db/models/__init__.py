@@ -1,7 +1,10 @@
 """The tables, one module a noun; importing the package makes all of them known to the metadata."""
 
+from db.models.account import Account, AccountSession, Attempts, Identity, Invitation, PasswordReset
+from db.models.audit import AuditEntry
 from db.models.conversation import Channel, Conversation, Message, Note, Requester, TicketOpening
 from db.models.ladder import EscalationLadderRow, ReminderLadderRow
+from db.models.mail import Mail
 from db.models.organization import ApiKey, IdempotentRequest, Organization
 from db.models.people import Member, Notification, Team, TeamMember
 from db.models.rule import Backtest, Decision, RuleRow, RuleVersion
@@ -10,7 +13,11 @@ from db.models.table import Table
 from db.models.ticket import TicketEventRow, TicketRow
 
 __all__ = [
+    "Account",
+    "AccountSession",
     "ApiKey",
+    "Attempts",
+    "AuditEntry",
     "Backtest",
     "CalendarRow",
     "Channel",
@@ -18,11 +25,15 @@ __all__ = [
     "Decision",
     "EscalationLadderRow",
     "IdempotentRequest",
+    "Identity",
+    "Invitation",
+    "Mail",
     "Member",
     "Message",
     "Note",
     "Notification",
     "Organization",
+    "PasswordReset",
     "ReminderLadderRow",
     "Requester",
     "RuleRow",

@@ -10,7 +10,10 @@ from db.models.table import CreatedAt, Key, OrganizationId, Table
 
 
 class Member(Table):
-    """A person of an organization; disabled rather than deleted, since their acts stay theirs."""
+    """A person of an organization; disabled rather than deleted, since their acts stay theirs.
+
+    ``account_id`` is who signs in as this member; ``None`` for whom only programs act.
+    """
 
     __tablename__ = "members"
 
@@ -21,10 +24,12 @@ class Member(Table):
     role: Mapped[str]
     status: Mapped[str]
     presence: Mapped[str]
+    account_id: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
     created_at: Mapped[CreatedAt]
 
     __table_args__ = (
         UniqueConstraint("organization_id", "email"),
+        UniqueConstraint("account_id", "organization_id"),
         Index(None, "organization_id", "created_at", "id"),
     )
 
