@@ -140,11 +140,10 @@ class OidcClient:
         by_header: httpx.Auth | None = httpx.BasicAuth(client, secret)
         if metadata.get("token_endpoint_auth_methods_supported") == ["client_secret_post"]:
             by_header, form = None, form | {"client_id": client, "client_secret": secret}
+        auth = by_header or httpx.USE_CLIENT_DEFAULT
         async with self._http() as http:
             try:
-                answer = await http.post(
-                    metadata["token_endpoint"], data=form, auth=by_header or httpx.USE_CLIENT_DEFAULT
-                )
+                answer = await http.post(metadata["token_endpoint"], data=form, auth=auth)
                 document = answer.json()
             except (httpx.HTTPError, ValueError) as error:
                 log.warning("oidc_failed", why=type(error).__name__)
