@@ -62,7 +62,7 @@ async def joined(
 ) -> Json:
     """Invite the address and accept with the browser, which is signed in then; the session's document."""
     await tenant.post("/invitations", {"invitations": [{"email": email, "role": role, **more}]})
-    document = {"token": token_to(settings, email), "name": email.split("@", maxsplit=1)[0].title(), "password": PASSWORD}
+    document = {"token": token_to(settings, email), "name": email.partition("@")[0].title(), "password": PASSWORD}
     answer = await browser.call("POST", "/invitations/accept", document)
     assert answer.status_code == 200, answer.text
     found: Json = answer.json()
