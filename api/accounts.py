@@ -12,7 +12,7 @@ from api.guessing import Guesses
 from api.invitations import find_open, join, token_hash
 from api.oidc import Person
 from api.passwords import check_password
-from api.problems import Problem
+from api.problems import Problem, unique_or
 from api.schemas.account import AccountView, MembershipView, SignedInView, SignUp
 from api.schemas.invitation import AcceptInvitation
 from api.schemas.organization import CreateOrganization
@@ -55,12 +55,10 @@ class Accounts:
         check_password(password, document.email)
         limits = self._guesses.of_password(self._request, document.email)
         await self._guesses.count(limits)
-        account = await find_account(self._session, document.email)
-        await self._session.rollback()
+        account = await self._known(document.email)
         if account is None:
             kept = await self._services.passwords.hash(password)
             account = _new_account(document.email, document.name, kept)
-            self._session.add(account)
         elif not await self._services.passwords.matches(password, account.password_hash):
             await self._note_failure(account.id)
             raise _wrong()
@@ -81,7 +79,8 @@ class Accounts:
             self._work_as(member)
             for row in (account, organization, member):  # the tables have no relationships that would tell the order
                 self._session.add(row)
-                await self._session.flush()
+                with unique_or("There is an account for this address; send its password."):
+                    await self._session.flush()
             signed_in = await self._begin(account, organization.id)
         await self._guesses.forgive(limits, wholly=True)
         return signed_in
@@ -90,8 +89,7 @@ class Accounts:
         """A session for the right password, or ``wrong_credentials``: the same, and as slow, for unknown addresses."""
         limits = self._guesses.of_password(self._request, email)
         await self._guesses.count(limits)
-        account = await find_account(self._session, email)
-        await self._session.rollback()
+        account = await self._known(email)
         kept = account.password_hash if account else None
         right = await self._services.passwords.matches(password, kept)
         if account is None or kept is None or not right:
@@ -225,8 +223,8 @@ class Accounts:
         check_password(password, signed_in.email)
         limits = self._guesses.of_password(self._request, signed_in.email)
         await self._guesses.count(limits)
-        before = await self._session.scalar(select(Account.password_hash).where(Account.id == signed_in.account_id))
-        await self._session.rollback()
+        async with self._services.reads() as reading:
+            before = await reading.scalar(select(Account.password_hash).where(Account.id == signed_in.account_id))
         if not await self._services.passwords.matches(current, before):
             await self._note_failure(signed_in.account_id)
             raise _wrong()
@@ -252,11 +250,16 @@ class Accounts:
         token = await begin_session(self._session, settings, self._request, account.id, organization_id)
         return token, await self.view(account, organization_id)
 
+    async def _known(self, email: str) -> Account | None:
+        """The account of the address, out of any transaction: passwords take long to compare."""
+        async with self._services.reads() as reading:
+            return await find_account(reading, email)
+
     async def _check_open(self) -> None:
         state = self._services.settings.sign_up
-        anybody = state == "first" and await self._session.scalar(select(Organization.id).limit(1)) is not None
-        await self._session.rollback()
-        if state == "closed" or anybody:
+        async with self._services.reads() as reading:
+            anybody = await reading.scalar(select(Organization.id).limit(1)) is not None
+        if state == "closed" or (state == "first" and anybody):
             raise Problem("sign_up_closed", "Ask an administrator of your organization for an invitation.")
 
     async def _link(self, person: Person) -> Account:
