@@ -47,6 +47,27 @@ def own(new_database: Callable[[], str], **others: object) -> Settings:
     return settings_for(new_database(), NOWHERE, **others)
 
 
+@pytest.fixture(scope="module")
+def open_settings(new_database: Callable[[], str]) -> Settings:
+    """Of an installation whose doors are open to everybody; with short sessions."""
+    return own(new_database, sign_up="open", session_idle=timedelta(hours=1), session_longest=timedelta(hours=3))
+
+
+@pytest.fixture(scope="module")
+async def open_api(open_settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(open_settings) as client:
+        yield client
+
+
+@pytest.fixture
+async def newcomer(open_api: httpx.AsyncClient, open_settings: Settings) -> AsyncIterator[Browser]:
+    """A browser at open doors, where nobody has been yet."""
+    for table in ("accounts", "organizations", "attempts"):
+        execute(open_settings, f"DELETE FROM {table}")
+    async with browsing(open_api.base_url) as made:
+        yield made
+
+
 async def test_person_signs_in_works_and_signs_out(
     browser: Browser, other_browser: Browser, settings: Settings, tenant: Tenant, address: str
 ) -> None:
@@ -102,24 +123,23 @@ async def test_signing_out_everywhere_ends_every_session_of_this_person_alone(
             assert (await each.call("GET", "/session")).status_code == status
 
 
-async def test_session_ends_unused_and_in_the_end_used_or_not(new_database: Callable[[], str]) -> None:
-    settings = own(new_database, session_idle=timedelta(hours=1), session_longest=timedelta(hours=3))
-    async with serving(settings) as http, browsing(http.base_url) as browser:
-        await browser.call("POST", "/sign-up", SIGN_UP)
-        ago = "UPDATE account_sessions SET seen_at = seen_at - %s::interval, created_at = created_at - %s::interval"
-        [(before,)] = execute(settings, "SELECT expires_at FROM account_sessions")
-        await browser.session()
-        assert execute(settings, "SELECT expires_at FROM account_sessions") == [(before,)], "within the minute"
-        execute(settings, ago, "2 minutes", "2 minutes")
-        await browser.session()
-        [(prolonged,)] = execute(settings, "SELECT expires_at FROM account_sessions")
-        assert prolonged > before
-        execute(settings, ago, "2 hours 30 minutes", "2 hours 30 minutes")
-        await browser.session()
-        [(left,)] = execute(settings, "SELECT expires_at - now() FROM account_sessions")
-        assert left < timedelta(minutes=30), "the longest time holds, however much it is used"
-        execute(settings, "UPDATE account_sessions SET expires_at = now()")
-        assert (await browser.call("GET", "/session")).status_code == 401
+async def test_session_ends_unused_and_in_the_end_used_or_not(newcomer: Browser, open_settings: Settings) -> None:
+    settings, browser = open_settings, newcomer
+    await browser.call("POST", "/sign-up", SIGN_UP)
+    ago = "UPDATE account_sessions SET seen_at = seen_at - %s::interval, created_at = created_at - %s::interval"
+    [(before,)] = execute(settings, "SELECT expires_at FROM account_sessions")
+    await browser.session()
+    assert execute(settings, "SELECT expires_at FROM account_sessions") == [(before,)], "within the minute"
+    execute(settings, ago, "2 minutes", "2 minutes")
+    await browser.session()
+    [(prolonged,)] = execute(settings, "SELECT expires_at FROM account_sessions")
+    assert prolonged > before
+    execute(settings, ago, "2 hours 30 minutes", "2 hours 30 minutes")
+    await browser.session()
+    [(left,)] = execute(settings, "SELECT expires_at - now() FROM account_sessions")
+    assert left < timedelta(minutes=30), "the longest time holds, however much it is used"
+    execute(settings, "UPDATE account_sessions SET expires_at = now()")
+    assert (await browser.call("GET", "/session")).status_code == 401
 
 
 async def test_person_works_in_the_organization_they_choose(
@@ -208,7 +228,7 @@ async def test_page_of_another_site_writes_nothing(
 SIGN_UP = {"organization": "Blue Airline", "name": "Olive", "email": "olive@example.com", "password": PASSWORD}
 
 
-@pytest.mark.parametrize(("state", "statuses"), [("open", (201, 201)), ("first", (201, 403)), ("closed", (403, 403))])
+@pytest.mark.parametrize(("state", "statuses"), [("first", (201, 403)), ("closed", (403, 403))])
 async def test_operator_says_who_may_sign_up(
     new_database: Callable[[], str], state: str, statuses: tuple[int, int]
 ) -> None:
@@ -216,11 +236,16 @@ async def test_operator_says_who_may_sign_up(
         for status in statuses:
             answer = await browser.call("POST", "/sign-up", SIGN_UP)
             assert answer.status_code == status, answer.text
-        if state == "open":
-            assert {each["role"] for each in answer.json()["memberships"]} == {"owner"}
-            assert len(answer.json()["memberships"]) == 2, "the same person, with one more organization"
-            wrong = await browser.call("POST", "/sign-up", SIGN_UP | {"password": "not the right one"})
-            assert (wrong.status_code, wrong.json()["code"]) == (401, "wrong_credentials")
+        assert answer.json()["code"] == "sign_up_closed"
+
+
+async def test_person_who_signs_up_again_has_one_more_organization(newcomer: Browser) -> None:
+    first, second = [await newcomer.call("POST", "/sign-up", SIGN_UP) for _ in range(2)]
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert [each["role"] for each in second.json()["memberships"]] == ["owner", "owner"]
+    assert first.json()["account"] == second.json()["account"]
+    wrong = await newcomer.call("POST", "/sign-up", SIGN_UP | {"password": "not the right one"})
+    assert (wrong.status_code, wrong.json()["code"]) == (401, "wrong_credentials")
 
 
 @pytest.mark.parametrize(
@@ -232,19 +257,17 @@ async def test_operator_says_who_may_sign_up(
         ("aaaaaaaaaaaa", "weak_password"),
     ],
 )
-async def test_password_that_is_guessed_first_is_refused(
-    new_database: Callable[[], str], password: str, code: str
+async def test_password_that_is_guessed_first_is_refused(newcomer: Browser, password: str, code: str) -> None:
+    refusal = await newcomer.call("POST", "/sign-up", SIGN_UP | {"password": password})
+    assert (refusal.status_code, refusal.json()["code"]) == (422, code)
+    assert password not in refusal.text
+
+
+async def test_guessing_is_stopped_for_an_address_whether_it_exists_or_not(
+    newcomer: Browser, open_settings: Settings
 ) -> None:
-    async with serving(own(new_database)) as http, browsing(http.base_url) as browser:
-        refusal = await browser.call("POST", "/sign-up", SIGN_UP | {"password": password})
-        assert (refusal.status_code, refusal.json()["code"]) == (422, code)
-        assert password not in refusal.text
-
-
-async def test_guessing_is_stopped_for_an_address_whether_it_exists_or_not(new_database: Callable[[], str]) -> None:
-    settings = own(new_database)
-    # Two processes, which count together.
-    async with serving(settings) as http, serving(settings) as second, browsing(http.base_url) as browser:
+    settings, browser = open_settings, newcomer
+    async with serving(settings) as second:  # another process, and they count together
         await browser.call("POST", "/sign-up", SIGN_UP)
         async with browsing(second.base_url) as elsewhere:
             for email in (SIGN_UP["email"], "nobody@example.com"):
@@ -264,23 +287,24 @@ async def test_guessing_is_stopped_for_an_address_whether_it_exists_or_not(new_d
         assert (await browser.sign_in(SIGN_UP["email"], "a wrong password")).status_code == 401
 
 
-async def test_guessing_is_stopped_for_a_client_and_signing_in_costs_nothing(new_database: Callable[[], str]) -> None:
-    settings = own(new_database)
-    async with serving(settings) as http, browsing(http.base_url) as browser:
-        await browser.call("POST", "/sign-up", SIGN_UP)
-        for number in range(FAILURES_OF_CLIENT):
-            execute(settings, "DELETE FROM attempts WHERE tries = 0")
-            if number % 10 == 0:
-                assert (await browser.sign_in(SIGN_UP["email"])).status_code == 200
-            document = {"token": f"guess {number}", "password": PASSWORD}
-            answer = await browser.call("POST", "/invitations/preview", {"token": document["token"]})
-            assert answer.json()["code"] == "invalid_token"
-        refusal = await browser.call("POST", "/invitations/preview", {"token": "x"})
-        assert refusal.status_code == 429
-        assert (await browser.sign_in(SIGN_UP["email"])).status_code == 200
-        tries = dict(execute(settings, "SELECT bucket, tries FROM attempts"))
-        assert sorted(tries.values()) == [0, FAILURES_OF_CLIENT + 1], "successes are not counted"
-        assert not any(b"olive" in bucket or b"127.0" in bucket for bucket in tries)
+async def test_guessing_is_stopped_for_a_client_and_signing_in_costs_nothing(
+    newcomer: Browser, open_settings: Settings
+) -> None:
+    settings, browser = open_settings, newcomer
+    await browser.call("POST", "/sign-up", SIGN_UP)
+    for number in range(FAILURES_OF_CLIENT):
+        execute(settings, "DELETE FROM attempts WHERE tries = 0")
+        if number % 10 == 0:
+            assert (await browser.sign_in(SIGN_UP["email"])).status_code == 200
+        document = {"token": f"guess {number}", "password": PASSWORD}
+        answer = await browser.call("POST", "/invitations/preview", {"token": document["token"]})
+        assert answer.json()["code"] == "invalid_token"
+    refusal = await browser.call("POST", "/invitations/preview", {"token": "x"})
+    assert refusal.status_code == 429
+    assert (await browser.sign_in(SIGN_UP["email"])).status_code == 200
+    tries = dict(execute(settings, "SELECT bucket, tries FROM attempts"))
+    assert sorted(tries.values()) == [0, FAILURES_OF_CLIENT + 1], "successes are not counted"
+    assert not any(b"olive" in bucket or b"127.0" in bucket for bucket in tries)
 
 
 async def test_forgotten_password_is_set_anew_by_mail_once(
@@ -365,10 +389,10 @@ at_the_doors = [each for each in DESCRIBED if each.access in ("public", "signed_
 
 
 @pytest.mark.parametrize("operation", at_the_doors, ids=str)
-async def test_examples_are_understood(new_database: Callable[[], str], operation: Any) -> None:
-    async with serving(own(new_database)) as http, browsing(http.base_url) as browser:
-        if operation.access == "signed_in":
-            await browser.call("POST", "/sign-up", SIGN_UP)
-        answer = await browser.call(operation.method, operation.below_prefix, operation.examples[0])
-        expected = ("wrong_credentials", "invalid_token", "invalid_reference")
-        assert answer.is_success or answer.json()["code"] in expected, answer.text
+async def test_examples_are_understood(newcomer: Browser, operation: Any) -> None:
+    browser = newcomer
+    if operation.access == "signed_in":
+        await browser.call("POST", "/sign-up", SIGN_UP)
+    answer = await browser.call(operation.method, operation.below_prefix, operation.examples[0])
+    expected = ("wrong_credentials", "invalid_token", "invalid_reference")
+    assert answer.is_success or answer.json()["code"] in expected, answer.text

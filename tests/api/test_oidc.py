@@ -10,7 +10,7 @@ from tests.api.browser import Browser, browsing, joined, token_to
 from tests.api.oidc_provider import CLIENT, SECRET, Provider, providing
 from tests.api.running import serving, settings_for
 from tests.api.tenant import Tenant, new_tenant
-from tests.api.test_doors import NOWHERE, SIGN_UP
+from tests.api.test_doors import NOWHERE, SIGN_UP, execute
 
 EMAIL = "ada@example.com"
 
@@ -22,12 +22,15 @@ async def provider() -> AsyncIterator[Provider]:
 
 
 @pytest.fixture(autouse=True)
-def honest(provider: Provider) -> None:
+def honest(provider: Provider, settings: Settings) -> None:
+    """Nobody has been here before."""
+    for table in ("accounts", "organizations", "attempts"):
+        execute(settings, f"DELETE FROM {table}")
     provider.signs_with = None
     provider.claims = {"email": EMAIL, "name": "Ada"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def settings(new_database: Callable[[], str], provider: Provider) -> Settings:
     return settings_for(
         new_database(),
@@ -40,7 +43,7 @@ def settings(new_database: Callable[[], str], provider: Provider) -> Settings:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def api(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     async with serving(settings) as client:
         yield client
