@@ -74,7 +74,7 @@ def _run(chosen: EmbeddedSettings, home: Home, progress: Progress) -> int:
     settings = settings_from(environment)
     database = Task("Database", lambda: _prepare(settings, home))
     stack = Stack([[postgres, temporal], [database], _programs(environment, settings, home, temporal)], progress)
-    return stack.run(lambda: progress.say(_welcome(chosen, home, temporal, database.result)))
+    return stack.run(lambda: progress.say(_welcome(chosen, home, temporal, database.result or _First())))
 
 
 def environment_for(
@@ -156,8 +156,8 @@ def _programs(
 class _First(NamedTuple):
     """What a first visitor is told: a key that works, and once the owner's sign-in; ``None`` where there is none."""
 
-    key: str | None
-    owner: "Credentials | None"
+    key: str | None = None
+    owner: "Credentials | None" = None
 
 
 def _prepare(settings: Settings, home: Home) -> _First:

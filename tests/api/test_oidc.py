@@ -143,7 +143,7 @@ async def test_token_signed_by_another_key_is_refused(
     api: httpx.AsyncClient, office: Tenant, provider: Provider
 ) -> None:
     await office.member(email=EMAIL)
-    provider.signs_with = RSAKey.generate_key(2048, {"kid": provider.key.kid})
+    provider.signs_with = RSAKey.generate_key(2048, {"kid": str(provider.key.kid)})
     async with browsing(api.base_url) as browser:
         assert (await come_in(browser, provider)).json()["code"] == "sign_in_refused"
 
