@@ -190,6 +190,25 @@ class Settings(DatabaseSettings):
         description="Lets people and tools read what is encrypted, through the codec endpoint; so does the operator's.",
     )
 
+    public_url: str | None = Field(
+        default=None, description="Where people reach Baton, https://baton.example; links in mails begin with it."
+    )
+    sign_up: Literal["open", "first", "closed"] = Field(
+        default="first",
+        description="Who may make an organization without the operator: everybody, the first one there, or nobody.",
+    )
+    session_idle: timedelta = Field(default=timedelta(days=3), description="A session unused for so long ends.")
+    session_longest: timedelta = Field(default=timedelta(days=30), description="Every session ends after so long.")
+    rate_limit: int = Field(
+        default=100_000,
+        ge=0,
+        description="Requests a minute of one key or session, in each API process; 0 for no limit.",
+    )
+    oidc_issuer: str | None = Field(default=None, description="OpenID Connect provider; off if not set.")
+    oidc_client_id: str | None = None
+    oidc_client_secret: SecretStr | None = Field(default=None, validate_default=True)
+    oidc_scopes: str = "openid email profile"
+
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=1, le=65535)
     read_model_wait: timedelta = Field(
@@ -215,9 +234,6 @@ class Settings(DatabaseSettings):
     )
     history_limit: int = Field(default=500, ge=20, description="Events after which a ticket's run continues as new.")
 
-    public_url: str = Field(
-        default="http://127.0.0.1:8000", description="Where members reach Baton: the beginning of links in mails."
-    )
     smtp_host: str | None = Field(default=None, description="The mail server; without one nothing is mailed.")
     smtp_port: int = Field(default=587, ge=1, le=65535)
     smtp_security: Literal["starttls", "tls", "none"] = Field(
@@ -256,6 +272,20 @@ class Settings(DatabaseSettings):
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < _SHORTEST_SECRET:
             raise ValueError(f"must have at least {_SHORTEST_SECRET} characters; `openssl rand -hex 32` makes one")
+        return value
+
+    @field_validator("public_url", "oidc_issuer")
+    @classmethod
+    def _web_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
+            raise ValueError("must be an address without ? and #: https://baton.example")
+        return value.rstrip("/") if value else value
+
+    @field_validator("oidc_client_secret")
+    @classmethod
+    def _client(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if info.data.get("oidc_issuer") and not (info.data.get("oidc_client_id") and value):
+            raise ValueError("BATON_OIDC_ISSUER needs BATON_OIDC_CLIENT_ID and BATON_OIDC_CLIENT_SECRET")
         return value
 
     @field_validator("otlp_endpoint")
@@ -303,6 +333,11 @@ class Settings(DatabaseSettings):
             self.temporal_tls_cert_file,
         )
         return self.temporal_tls or any(implied)
+
+    @cached_property
+    def web_url(self) -> str:
+        """Where people reach Baton, without a slash at the end."""
+        return self.public_url or f"http://{self.api_host}:{self.api_port}"
 
     @cached_property
     def psycopg_url(self) -> str:

@@ -106,7 +106,7 @@ def _mail_server(settings: Settings) -> MailServer:
 
 def _letters(settings: Settings) -> Letters:
     return Letters(
-        public_url=settings.public_url,
+        public_url=settings.web_url,
         secret=settings.secret_key.get_secret_value(),
         sender=settings.mail_from,
         reply_to=settings.mail_reply_to,

@@ -13,10 +13,16 @@ from api.codec_access import CodecOrigin
 from api.dependencies import Services
 from api.listener import Listener
 from api.live_feed import LiveFeed
+from api.oidc import OidcClient
+from api.passwords import Passwords
+from api.permission_check import check_permissions
+from api.rate_limits import RateLimits
 from api.read_model import ReadModel
 from api.reader import Reader
 from api.request_log import RequestLog
+from api.response_headers import ResponseHeaders
 from api.routers import (
+    audit,
     availability,
     backtests,
     calendars,
@@ -24,9 +30,11 @@ from api.routers import (
     codec,
     conversations,
     decisions,
+    doors,
     escalation_events,
     escalation_ladders,
     health,
+    invitations,
     links,
     live_events,
     members,
@@ -36,6 +44,7 @@ from api.routers import (
     reminder_ladders,
     requesters,
     routing_rules,
+    sessions,
     sla_policies,
     teams,
     tickets,
@@ -78,11 +87,16 @@ _NOUNS = (
     teams,
     notifications,
     live_events,
+    invitations,
+    audit,
+    doors,
+    sessions,
 )
 
 _DESCRIPTION = """Tickets that are never dropped: each one is a durable Temporal workflow.
 
 * **Sign in** with `Authorization: Bearer <API key>`; `Baton-On-Behalf-Of: <member id>` says for whom a program acts.
+  People sign in with `POST /sign-in`, which sets a cookie.
 * **Send every write with an `Idempotency-Key`**: after a time-out, send it again with the same key.
 * **Errors** are RFC 9457 problem details; branch on `code`.
 * Times are RFC 3339 in UTC, lengths of time ISO 8601 (`PT4H`), lists are read by `next_cursor`.
@@ -109,12 +123,14 @@ def create_app(settings: Settings, tracing: Tracing | None = None, metrics: ApiM
     app.add_middleware(problems.LastResort, seconds=longest.total_seconds())  # around the log, which it may cut short
     _measure(metrics, settings)
     app.add_middleware(CodecOrigin, ui_url=settings.temporal_ui_url)
+    app.add_middleware(ResponseHeaders, https=settings.web_url.startswith("https:"))
     problems.install(app)
     app.include_router(health.router)
     app.include_router(codec.router, responses=problems.DOCUMENTED)
     app.include_router(unsubscribing.router)
     for module in _NOUNS:
         app.include_router(module.router, prefix="/api/v1", responses=problems.DOCUMENTED)
+    check_permissions(app, "/api/v1")
     return app
 
 
@@ -160,6 +176,9 @@ def _lifespan(settings: Settings, tracing: Tracing) -> Callable[[FastAPI], Abstr
                 bell=make_bell(temporal, settings),
                 rule_books=RuleBooks(make_reads(engine)),
                 reader=Reader(builtin_detector(), builtin_scorer()),
+                passwords=Passwords(),
+                rate_limits=RateLimits(settings.rate_limit),
+                oidc=OidcClient.of(settings),
             )
             yield
         finally:

@@ -2,25 +2,33 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Header, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from sqlalchemy import bindparam, select
+from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.client import Client
 
 from api.live_feed import LiveFeed
+from api.oidc import OidcClient
+from api.passwords import Passwords
 from api.problems import Problem
+from api.rate_limits import RateLimits
 from api.read_model import ReadModel
 from api.reader import Reader
 from api.rule_book import RuleBooks
 from api.security import hash_api_key, same_secret
+from api.sessions import COOKIE, SECURE_COOKIE, client_address, refuse_other_sites, session_hash, token_of
+from db.audit import Origin, audit_by
+from db.callers import SessionCaller, find_by_key, find_by_session, note_use_of_key, prolong_session
 from db.engine import Sessions
 from db.mail import Bell, ring_for
-from db.models import ApiKey, Member, Team
+from db.models import Member, Team
 from domain.events import Actor, ActorKind
+from domain.permissions import OPERATIONS, Permission, Role, Scope, has_scope, refusal
 from settings import Settings
 
 
@@ -37,6 +45,9 @@ class Services:
     bell: Bell
     rule_books: RuleBooks
     reader: Reader
+    passwords: Passwords
+    rate_limits: RateLimits
+    oidc: OidcClient | None
 
 
 # Dependencies are coroutines throughout: FastAPI sends plain functions to a thread, which costs each request dearly.
@@ -48,12 +59,14 @@ async def _services(request: Request) -> Services:
 AppServices = Annotated[Services, Depends(_services)]
 
 
-async def _session(services: AppServices) -> AsyncIterator[AsyncSession]:
+async def _session(request: Request, services: AppServices) -> AsyncIterator[AsyncSession]:
     """A session for reading; whoever writes begins and commits its own transaction with it.
 
-    What it leaves to be mailed is woken once the request is answered.
+    What it changes is noted in the audit log as done by the caller; what it leaves to be mailed is woken once the
+    request is answered.
     """
     async with services.sessions() as session:
+        audit_by(session, lambda: getattr(request.state, "origin", None))
         yield session
     await ring_for(session, services.bell)
 
@@ -62,48 +75,145 @@ Session = Annotated[AsyncSession, Depends(_session)]
 
 _bearer = HTTPBearer(auto_error=False, description="An API key of the organization, or the operator's key.")
 _Token = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+_session_cookie = APIKeyCookie(
+    name=COOKIE,
+    auto_error=False,
+    scheme_name="Session",
+    description=f"The cookie of a session, which POST /sign-in sets ({SECURE_COOKIE} over TLS).",
+)
+_Cookie = Annotated[str | None, Depends(_session_cookie)]
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Who calls, and for which organization; nothing outside of it can be seen or touched."""
+    """Who calls, and for which organization; nothing outside of it can be seen or touched.
+
+    ``key_id`` is ``None`` where a member signed in calls. ``role`` is that of the member who calls or is acted for,
+    ``None`` for a program by itself; ``scopes`` are the key's, ``None`` for all rights.
+    """
 
     organization_id: UUID
-    key_id: UUID
+    key_id: UUID | None
     actor: Actor
+    role: Role | None = None
+    scopes: frozenset[Scope] | None = None
 
 
-_KEY = select(ApiKey.id, ApiKey.organization_id, ApiKey.name).where(
-    ApiKey.hash == bindparam("digest"), ApiKey.revoked_at.is_(None)
-)
+def permission_of(request: Request) -> Permission:
+    """The row of the one table for the route asked for; a route without one is refused at start."""
+    return OPERATIONS[f"{request.method} {request.scope['route'].path}"]
 
 
-async def _principal(
+async def principal(
+    request: Request,
     services: AppServices,
     token: _Token,
+    _cookie: _Cookie,
     on_behalf_of: Annotated[
         UUID | None,
         Header(
             alias="Baton-On-Behalf-Of",
-            description="The member a program acts for; the ticket's story names them.",
+            description="The member a program acts for; the ticket's story names them, and their role limits it.",
         ),
     ] = None,
+    organization_id: Annotated[
+        UUID | None,
+        Header(alias="Baton-Organization", description="For one request of a session: another of its organizations."),
+    ] = None,
 ) -> Principal:
-    if token is None:
-        raise Problem("unauthorized", "Send an API key: `Authorization: Bearer <key>`.")
-    digest = hash_api_key(token.credentials, services.settings.secret_key)
+    """Find out who calls, in one statement, and whether they may ask for this route."""
+    if token is not None:
+        caller = await _by_key(services, token.credentials, on_behalf_of)
+        counted = caller.key_id
+    elif (cookie := token_of(request)) is not None:
+        caller, counted = await _by_session(request, services, cookie, organization_id)
+    else:
+        raise Problem("unauthorized", "Sign in, or send an API key: `Authorization: Bearer <key>`.")
+    assert counted is not None
+    services.rate_limits.take(request, counted)
+    if (lack := refusal(permission_of(request), caller.role, caller.scopes)) is not None:
+        extra = {"scope": lack.scope} if lack.scope else {"roles": list(lack.roles)}
+        raise Problem("forbidden", lack.detail, **extra)
+    request.state.origin = Origin(caller.organization_id, caller.actor, caller.key_id, client_address(request))
+    return caller
+
+
+async def _by_key(services: Services, key: str, on_behalf_of: UUID | None) -> Principal:
+    digest = hash_api_key(key, services.settings.secret_key)
     async with services.reads() as session:
-        key = (await session.execute(_KEY, {"digest": digest})).one_or_none()
-        if key is None:
-            raise Problem("unauthorized", "The API key is not known, or it was revoked.")
-        actor = Actor(kind=ActorKind.API_KEY, id=key.id, name=key.name)
-        if on_behalf_of is not None:
-            member = await find_member(session, key.organization_id, on_behalf_of, "Baton-On-Behalf-Of")
-            actor = Actor(kind=ActorKind.MEMBER, id=member.id, name=member.name)
-    return Principal(organization_id=key.organization_id, key_id=key.id, actor=actor)
+        found = await find_by_key(session, digest, on_behalf_of)
+        if found is None:
+            raise Problem("unauthorized", "The API key is not known, has expired, or was revoked.")
+        await note_use_of_key(session, found, datetime.now(UTC))
+    scopes = None if found.scopes is None else frozenset(map(Scope, found.scopes))
+    if on_behalf_of is None:
+        actor, role = Actor(kind=ActorKind.API_KEY, id=found.key_id, name=found.name), None
+    elif not has_scope(scopes, Scope.ACT_FOR_MEMBERS):
+        detail = f"The API key lacks the scope {Scope.ACT_FOR_MEMBERS}, which Baton-On-Behalf-Of needs."
+        raise Problem("forbidden", detail, scope=Scope.ACT_FOR_MEMBERS.value)
+    elif found.member_id is None or found.role is None:
+        raise _no_active_member("Baton-On-Behalf-Of")
+    else:
+        actor = Actor(kind=ActorKind.MEMBER, id=found.member_id, name=found.member_name)
+        role = Role(found.role)
+    return Principal(found.organization_id, found.key_id, actor, role, scopes)
 
 
-Caller = Annotated[Principal, Depends(_principal)]
+async def _by_session(
+    request: Request, services: Services, cookie: str, organization_id: UUID | None
+) -> tuple[Principal, UUID]:
+    found = await _session_caller(request, services, cookie, organization_id)
+    if found.organization_id is None or found.member_id is None or found.role is None:
+        raise Problem(
+            "organization_required",
+            "You are no active member of that organization; GET /session lists those you may choose.",
+        )
+    actor = Actor(kind=ActorKind.MEMBER, id=found.member_id, name=found.member_name)
+    return Principal(found.organization_id, None, actor, Role(found.role)), found.session_id
+
+
+async def _session_caller(
+    request: Request, services: Services, cookie: str, organization_id: UUID | None = None
+) -> SessionCaller:
+    """The session the cookie names, kept from ending by being used."""
+    refuse_other_sites(request, cookie=True)
+    async with services.reads() as session:
+        found = await find_by_session(session, session_hash(cookie, services.settings), organization_id)
+        if found is None:
+            raise Problem("unauthorized", "The session has ended; sign in again.")
+        settings = services.settings
+        await prolong_session(
+            session, found, datetime.now(UTC), idle=settings.session_idle, longest=settings.session_longest
+        )
+    return found
+
+
+Caller = Annotated[Principal, Depends(principal)]
+
+
+async def signed_in(request: Request, services: AppServices, _cookie: _Cookie) -> SessionCaller:
+    cookie = token_of(request)
+    if cookie is None:
+        raise Problem("unauthorized", "Sign in first; an API key cannot do this.")
+    found = await _session_caller(request, services, cookie)
+    services.rate_limits.take(request, found.session_id)
+    return found
+
+
+SignedIn = Annotated[SessionCaller, Depends(signed_in)]
+"""Whose session the browser holds, whichever organization is chosen."""
+
+
+async def _maybe_signed_in(request: Request, services: AppServices) -> SessionCaller | None:
+    cookie = token_of(request)
+    if cookie is None:
+        return None
+    async with services.reads() as session:
+        return await find_by_session(session, session_hash(cookie, services.settings), None)
+
+
+MaybeSignedIn = Annotated[SessionCaller | None, Depends(_maybe_signed_in)]
+"""The same where nobody has to be known; ``None`` for nobody."""
 
 
 async def _acting_member(caller: Caller) -> UUID:
@@ -124,8 +234,12 @@ async def find_member(session: AsyncSession, organization_id: UUID, member_id: U
         )
     )
     if member is None:
-        raise Problem("invalid_reference", f"{field} names no active member of this organization.", at=field)
+        raise _no_active_member(field)
     return member
+
+
+def _no_active_member(field: str) -> Problem:
+    return Problem("invalid_reference", f"{field} names no active member of this organization.", at=field)
 
 
 async def find_team(session: AsyncSession, caller: Principal, team_id: UUID | None) -> Team | None:
@@ -138,10 +252,12 @@ async def find_team(session: AsyncSession, caller: Principal, team_id: UUID | No
     return team
 
 
-async def _operator(services: AppServices, token: _Token) -> None:
+async def operator(request: Request, services: AppServices, token: _Token) -> None:
     expected = services.settings.operator_key
     if token is None or expected is None or not same_secret(token.credentials, expected):
         raise Problem("unauthorized", "Only the operator can do this: send the operator's key (BATON_OPERATOR_KEY).")
+    actor = Actor(kind=ActorKind.SYSTEM, name="Operator")
+    request.state.origin = Origin(None, actor, address=client_address(request))
 
 
-Operator = Depends(_operator)
+Operator = Depends(operator)

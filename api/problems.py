@@ -50,6 +50,19 @@ STATUS_OF = {
     "unauthorized": 401,
     "forbidden": 403,
     "member_required": 403,
+    "wrong_credentials": 401,
+    "organization_required": 403,
+    "cross_site_request": 403,
+    "sign_up_closed": 403,
+    "sign_in_refused": 403,
+    "other_account": 403,
+    "account_exists": 409,
+    "last_owner": 409,
+    "invalid_token": 422,
+    "weak_password": 422,
+    "too_many_attempts": 429,
+    "rate_limited": 429,
+    "sign_in_unavailable": 503,
     "not_found": 404,
     "method_not_allowed": 405,
     "payload_too_large": 413,
@@ -81,6 +94,11 @@ _TITLES = {
     "database_unavailable": "The database is away",
     "temporal_unavailable": "Temporal is away",
     "ticket_workflow_missing": "The ticket's workflow is missing",
+    "wrong_credentials": "Address or password is wrong",
+    "too_many_attempts": "Too many attempts",
+    "rate_limited": "Too many requests",
+    "last_owner": "An organization keeps an owner",
+    "invalid_token": "The link does not work any more",
 }
 
 RETRY_AFTER_SECONDS = "2"
@@ -112,12 +130,14 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemView, "description": description, "content": {MEDIA_TYPE: {}}}
     for status, description in {
         400: "The cursor is not one of ours",
-        401: "No key, or a revoked one",
+        401: "No key or session, or one that has ended",
+        403: "The role, or the key's scopes, do not allow it; the answer says what would",
         404: "Not in this organization",
         409: "Not as things stand; the answer says what is possible",
         412: "`If-Match` names an older version",
         413: "The body is too large",
         422: "The request is not valid",
+        429: "Too many requests, or attempts; `Retry-After` says when to go on",
         503: "Postgres or Temporal is away; send it again",
         504: "Outcome unknown; send it again with the same Idempotency-Key",
     }.items()
@@ -167,6 +187,8 @@ def problem_response(code: str, detail: str, extra: Mapping[str, Any] | None = N
     headers = {}
     if status in (503, 504):
         headers["Retry-After"] = RETRY_AFTER_SECONDS
+    if status == 429:
+        headers["Retry-After"] = str((extra or {})["retry_after"])  # seconds, which the document says too
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)

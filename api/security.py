@@ -26,6 +26,16 @@ def hash_api_key(key: str, secret: SecretStr) -> bytes:
     return hmac.digest(secret.get_secret_value().encode(), key.encode(), sha256)
 
 
+def new_token() -> str:
+    """A token of 256 random bits, for a session or a mail."""
+    return secrets.token_urlsafe(_RANDOM_BYTES)
+
+
+def hash_token(token: str, purpose: str, secret: SecretStr) -> bytes:
+    """What is kept of a token; one that was made for another purpose is another."""
+    return hmac.digest(secret.get_secret_value().encode(), f"{purpose}:{token}".encode(), sha256)
+
+
 def same_secret(given: str, expected: SecretStr) -> bool:
     """Compare in constant time."""
     return hmac.compare_digest(given.encode(), expected.get_secret_value().encode())

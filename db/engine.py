@@ -2,6 +2,7 @@
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from db.audit import AuditedSession
 from settings import Settings
 
 Sessions = async_sessionmaker[AsyncSession]
@@ -38,4 +39,4 @@ def make_reads(engine: AsyncEngine) -> Sessions:
 
 def make_sessions(engine: AsyncEngine) -> Sessions:
     """Sessions whose objects stay readable after their transaction."""
-    return async_sessionmaker(engine, expire_on_commit=False)
+    return async_sessionmaker(engine, expire_on_commit=False, sync_session_class=AuditedSession)

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import httpx
 from pydantic import ValidationError
@@ -18,6 +19,9 @@ from embedded.progress import Progress
 from embedded.stack import Interrupted, Stack
 from embedded.temporal import EmbeddedTemporal
 from settings import Settings
+
+if TYPE_CHECKING:
+    from embedded.first_owner import Credentials
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 # Our Postgres' password is in its address; the rest would have the parts talk to it, and to Temporal, as to a cluster.
@@ -70,7 +74,7 @@ def _run(chosen: EmbeddedSettings, home: Home, progress: Progress) -> int:
     settings = settings_from(environment)
     database = Task("Database", lambda: _prepare(settings, home))
     stack = Stack([[postgres, temporal], [database], _programs(environment, settings, home, temporal)], progress)
-    return stack.run(lambda: progress.say(_welcome(chosen, home, temporal, database.result)))
+    return stack.run(lambda: progress.say(_welcome(chosen, home, temporal, database.result or _First())))
 
 
 def environment_for(
@@ -149,15 +153,23 @@ def _programs(
     return [worker, api]  # in this order, so that the API stops taking requests before the worker goes
 
 
-def _prepare(settings: Settings, home: Home) -> str | None:
-    """Tables and first rows; returns the key that ``ensure_demo`` returns."""
+class _First(NamedTuple):
+    """What a first visitor is told: a key that works, and once the owner's sign-in; ``None`` where there is none."""
+
+    key: str | None = None
+    owner: "Credentials | None" = None
+
+
+def _prepare(settings: Settings, home: Home) -> _First:
+    """Tables and first rows."""
     # Half a second of imports that a refused start need not wait for.
     from embedded.demo import ensure_demo  # noqa: PLC0415
+    from embedded.first_owner import ensure_owner  # noqa: PLC0415
     from embedded.schema import migrate, refusals  # noqa: PLC0415
 
     with refusals():
         migrate(settings.database_url)
-        return ensure_demo(settings, home.demo_key_file)
+        return _First(ensure_demo(settings, home.demo_key_file), ensure_owner(settings))
 
 
 def _answers(url: str) -> Callable[[], bool]:
@@ -183,7 +195,7 @@ def _unusable(error: ValidationError) -> str:
     return "\n".join(["Some settings cannot be used.", *problems])
 
 
-def _welcome(chosen: EmbeddedSettings, home: Home, temporal: EmbeddedTemporal, key: str | None) -> str:
+def _welcome(chosen: EmbeddedSettings, home: Home, temporal: EmbeddedTemporal, first: _First) -> str:
     api = _api_url(chosen.api_host, chosen.api_port)
     addresses = (
         "\nBaton is running. Ctrl-C stops it; data stays.\n\n"
@@ -192,7 +204,18 @@ def _welcome(chosen: EmbeddedSettings, home: Home, temporal: EmbeddedTemporal, k
         f"  Logs                {home.root / 'logs'}\n"
         f"  Secrets             {home.settings_file}\n"
     )
-    return addresses + _first_ticket(api, key) if key else addresses
+    if first.owner:
+        addresses += _sign_in(api, first.owner)
+    return addresses + _first_ticket(api, first.key) if first.key else addresses
+
+
+def _sign_in(api: str, owner: "Credentials") -> str:
+    return (
+        "\nThe demo organization's owner signs in with these; they are shown this once:\n\n"
+        f"  Sign in             {api}/api/v1/sign-in\n"
+        f"  E-mail              {owner.email}\n"
+        f"  Password            {owner.password}\n"
+    )
 
 
 def _first_ticket(api: str, key: str) -> str:

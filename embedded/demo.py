@@ -10,10 +10,11 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from api.schemas.organization import CreateOrganization
-from api.schemas.people import MemberStatus, Role
+from api.schemas.people import MemberStatus
 from api.security import hash_api_key, hint, new_api_key
 from db.models import ApiKey, Member, Organization, Team, TeamMember
 from domain.assignment import Assignment, Presence
+from domain.permissions import Role
 from embedded.home import write_private
 from settings import Settings
 

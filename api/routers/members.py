@@ -10,6 +10,7 @@ from sqlalchemy import select
 from api.dependencies import Caller, Session
 from api.hand_outs import HandingOut
 from api.idempotency import Idempotency, once
+from api.membership import check_gift, disable, set_role
 from api.own import find_own
 from api.pagination import Page, Paging, page_by_time
 from api.problems import unique_or
@@ -20,12 +21,15 @@ from api.schemas.people import (
     MemberView,
 )
 from db.models import Member
+from domain.permissions import Role
 
 router = APIRouter(tags=["people"])
 
 
 @router.post("/members", status_code=201, response_model=MemberView, summary="Add a member")
 async def create_member(document: CreateMember, caller: Caller, session: Session, request: Idempotency) -> Response:
+    check_gift(caller, document.role)
+
     async def work() -> MemberView:
         member = Member(
             id=uuid4(),
@@ -70,7 +74,12 @@ async def edit_member(
     async def work() -> MemberView:
         member = await find_own(session, hands.caller, Member, member_id, "member", lock=True)
         was = member.status
-        for name, value in document.model_dump(exclude_none=True).items():
+        check_gift(hands.caller, member.role)
+        if document.role not in (None, member.role):
+            await set_role(session, hands.caller, member, Role(document.role))
+        if document.status is MemberStatus.DISABLED:
+            await disable(session, hands.caller, member)
+        for name, value in document.model_dump(exclude_none=True, exclude={"role"}).items():
             setattr(member, name, value)
         if document.presence is not None:
             member.heartbeat_at = None  # set by hand, it holds until it is changed
@@ -79,3 +88,19 @@ async def edit_member(
         return MemberView.model_validate(member)
 
     return await once(session, hands.caller.organization_id, request, work)
+
+
+@router.delete("/members/{member_id}", status_code=204, response_class=Response, summary="Remove a member")
+async def remove_member(member_id: UUID, hands: HandingOut, session: Session, request: Idempotency) -> Response:
+    """They can do nothing here any more; what they did stays theirs, and their tickets go to their teams' queues.
+
+    They may be invited again.
+    """
+
+    async def work() -> None:
+        member = await find_own(session, hands.caller, Member, member_id, "member", lock=True)
+        was = member.status
+        await disable(session, hands.caller, member)
+        await hands.changed(session, member, was)
+
+    return await once(session, hands.caller.organization_id, request, work, status=204)

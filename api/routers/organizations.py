@@ -1,5 +1,6 @@
 """Organizations and the API keys of their programs."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
@@ -7,7 +8,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
-from api.dependencies import AppServices, Caller, Operator, Services, Session
+from api.dependencies import AppServices, Caller, Operator, Principal, Services, Session
 from api.hand_outs import HandingOut
 from api.idempotency import REPLAYED, Idempotency, RequestId, claim, once
 from api.pagination import Page, Paging, page_by_time
@@ -23,6 +24,7 @@ from api.schemas.organization import (
 )
 from api.security import hash_api_key, hint, new_api_key
 from db.models import ApiKey, Organization
+from domain.permissions import Role, Scope, has_scope, highest_gift
 
 router = APIRouter(tags=["organization"])
 
@@ -82,10 +84,13 @@ async def edit_organization(
 async def create_api_key(
     document: CreateApiKey, caller: Caller, session: Session, services: AppServices, request: Idempotency
 ) -> Response:
-    """The answer shows the key once; only a hash of it is kept."""
+    """The answer shows the key once; only a hash of it is kept. Nobody makes a key that may do more than they may."""
+    _check_scopes(caller, document.scopes)
 
     async def work() -> NewApiKeyView:
         row, key = _new_key(caller.organization_id, document.name, services)
+        row.scopes = [scope.value for scope in Scope if scope in document.scopes] if document.scopes else None
+        row.expires_at = document.expires_at
         session.add(row)
         await session.flush()
         return NewApiKeyView(**ApiKeyView.model_validate(row).model_dump(), key=key)
@@ -109,6 +114,16 @@ async def revoke_api_key(key_id: UUID, caller: Caller, session: Session) -> None
         if row is None or row.organization_id != caller.organization_id:
             raise not_found("API key")
         row.revoked_at = row.revoked_at or datetime.now(UTC)
+
+
+def _check_scopes(caller: Principal, scopes: Sequence[Scope] | None) -> None:
+    """All rights, and ``admin``, which holds them, make owners: only who may do that gives them away."""
+    wanted = frozenset(scopes or [Scope.ADMIN])
+    beyond = sorted(scope for scope in wanted if not has_scope(caller.scopes, scope))
+    if Scope.ADMIN in wanted and highest_gift(caller.role, caller.scopes) is not Role.OWNER:
+        beyond.append(Scope.ADMIN)
+    if beyond:
+        raise Problem("forbidden", f"You cannot give a key the scope {beyond[0]}; name scopes that you have.")
 
 
 def _new_key(organization_id: UUID, name: str, services: Services) -> tuple[ApiKey, str]:

@@ -27,6 +27,7 @@ from api.schemas.sla import (
     SlaPolicyView,
 )
 from api.sla_changes import dry_run
+from db.audit import note_change
 from db.models import CalendarRow, EscalationLadderRow, SlaPolicyRow, SlaPolicyVersion, Team
 from db.rules import rule_naming
 from db.sla import ALWAYS, load_sla_book, read_policy
@@ -90,6 +91,8 @@ async def reorder_policies(document: OrderDocument, caller: Caller, session: Ses
             raise Problem(
                 "invalid_reference", "Send the ids of all policies, each once.", ids=sorted(str(each) for each in known)
             )
+        before = [view.id for view in (await _all(session, caller)).root]
+        note_change(session, "sla_policies", caller.organization_id, {"order": before}, {"order": document.ids})
         for position, policy_id in enumerate(document.ids, start=1):
             await session.execute(update(SlaPolicyRow).where(SlaPolicyRow.id == policy_id).values(position=position))
         return await _all(session, caller)

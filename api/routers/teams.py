@@ -17,6 +17,7 @@ from api.pagination import Page, Paging, after, encode_cursor
 from api.problems import Problem, unique_or
 from api.schemas.people import TeamDocument, TeamView
 from db.assignment import lock_rota
+from db.audit import note_change
 from db.models import EscalationLadderRow, Member, Team, TeamMember, TicketRow
 from db.rules import rule_naming
 from domain.ticket import Status
@@ -95,6 +96,8 @@ async def _write(session: AsyncSession, caller: Principal, team: Team, document:
         await session.flush()
     members = list(dict.fromkeys(document.member_ids))
     turn = (await lock_rota(session, caller.organization_id)).turns  # held by whoever writes turns
+    of_team = select(TeamMember.member_id).where(TeamMember.team_id == team.id).order_by(TeamMember.position)
+    note_change(session, "team", team.id, {"member_ids": list(await session.scalars(of_team))}, {"member_ids": members})
     await session.execute(delete(TeamMember).where(TeamMember.team_id == team.id, TeamMember.member_id.not_in(members)))
     if members:
         rows = [

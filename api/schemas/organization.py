@@ -5,7 +5,8 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from api.schemas.fields import Capacity, Document, Name, Span, View
+from api.schemas.fields import Capacity, Document, Moment, Name, Span, View
+from domain.permissions import Scope
 
 
 class CreateOrganization(Document):
@@ -46,9 +47,17 @@ class OrganizationView(View):
 class CreateApiKey(Document):
     """A name that says which program will use the key."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "chatbot"}]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"name": "chatbot", "scopes": ["conversations:write"]}, {"name": "back office"}]
+        }
+    )
 
     name: Name
+    scopes: list[Scope] | None = Field(
+        default=None, min_length=1, max_length=len(Scope), description="What it may be used for; all rights without it."
+    )
+    expires_at: Moment | None = Field(default=None, description="When it stops working by itself.")
 
 
 class ApiKeyView(View):
@@ -57,7 +66,10 @@ class ApiKeyView(View):
     id: UUID
     name: str
     hint: str = Field(examples=["baton_3kT9aQ"])
+    scopes: list[Scope] | None = Field(description="Null for all rights.")
     created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None = Field(description="To the minute.")
     revoked_at: datetime | None
 
 

@@ -2,21 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
 
 from api.schemas.fields import Capacity, Document, Email, Name, Span, View
 from domain.assignment import Assignment, Presence, presence_at
-
-
-class Role(StrEnum):
-    """What a member may do."""
-
-    OWNER = "owner"
-    ADMIN = "admin"
-    SUPERVISOR = "supervisor"
-    AGENT = "agent"
+from domain.permissions import Role
 
 
 class MemberStatus(StrEnum):
@@ -45,7 +38,9 @@ class EditMember(Document):
 
     name: Name | None = None
     role: Role | None = None
-    status: MemberStatus | None = None
+    status: Literal[MemberStatus.ACTIVE, MemberStatus.DISABLED] | None = Field(
+        default=None, description="Members become `invited` by an invitation."
+    )
     presence: Presence | None = None
 
 

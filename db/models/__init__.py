@@ -1,6 +1,8 @@
 """The tables, one module a noun; importing the package makes all of them known to the metadata."""
 
+from db.models.account import Account, AccountSession, Attempts, Identity, Invitation, PasswordReset
 from db.models.assignment import QueuedTicket, Rota
+from db.models.audit import AuditEntry
 from db.models.conversation import Channel, Conversation, Message, Note, Requester, TicketOpening
 from db.models.facts import TicketFacts
 from db.models.ladder import EscalationLadderRow, ReminderLadderRow
@@ -14,7 +16,11 @@ from db.models.teamwork import BulkChange, TicketLink, TicketMerge, TicketPresen
 from db.models.ticket import TicketEventRow, TicketRow
 
 __all__ = [
+    "Account",
+    "AccountSession",
     "ApiKey",
+    "Attempts",
+    "AuditEntry",
     "Backtest",
     "BulkChange",
     "CalendarRow",
@@ -23,6 +29,8 @@ __all__ = [
     "Decision",
     "EscalationLadderRow",
     "IdempotentRequest",
+    "Identity",
+    "Invitation",
     "LiveEvent",
     "Mail",
     "Member",
@@ -31,6 +39,7 @@ __all__ = [
     "Notification",
     "NotificationSettings",
     "Organization",
+    "PasswordReset",
     "QueuedTicket",
     "ReminderLadderRow",
     "Requester",

@@ -3,7 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Index
+from sqlalchemy import Index, String
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.table import CreatedAt, Key, OrganizationId, Table
@@ -30,7 +31,10 @@ class Organization(Table):
 
 
 class ApiKey(Table):
-    """A program's key: only a keyed hash of it is kept. ``hint`` is its first characters, for lists."""
+    """A program's key: only a keyed hash of it is kept. ``hint`` is its first characters, for lists.
+
+    ``scopes`` are ``domain.permissions.Scope`` values, ``None`` for all rights. ``last_used_at`` is right to a minute.
+    """
 
     __tablename__ = "api_keys"
 
@@ -39,7 +43,10 @@ class ApiKey(Table):
     name: Mapped[str]
     hint: Mapped[str]
     hash: Mapped[bytes] = mapped_column(unique=True)
+    scopes: Mapped[list[str] | None] = mapped_column(ARRAY(String))
     created_at: Mapped[CreatedAt]
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
 
     __table_args__ = (Index(None, "organization_id", "created_at", "id"),)

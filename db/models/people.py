@@ -15,6 +15,7 @@ class Member(Table):
     ``heartbeat_at`` is of a presence that has to be kept up; without it ``presence`` holds until it is changed.
     ``capacity`` is how many tickets they are given at most, ``None`` what their team or organization says. From
     ``out_from`` until ``out_until`` they are out of office, and ``replacement_id`` takes their turns.
+    ``account_id`` is who signs in as this member; ``None`` for whom only programs act.
     """
 
     __tablename__ = "members"
@@ -31,10 +32,12 @@ class Member(Table):
     out_from: Mapped[datetime | None]
     out_until: Mapped[datetime | None]
     replacement_id: Mapped[UUID | None] = mapped_column(ForeignKey("members.id"))
+    account_id: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
     created_at: Mapped[CreatedAt]
 
     __table_args__ = (
         UniqueConstraint("organization_id", "email"),
+        UniqueConstraint("account_id", "organization_id"),
         Index(None, "organization_id", "created_at", "id"),
     )
 

@@ -7,6 +7,8 @@ from typing import Any
 from pydantic import SecretStr
 
 from api.app import create_app
+from domain.permissions import OPERATIONS as OPERATIONS_BY_NAME
+from domain.permissions import Access
 from settings import Settings
 
 Json = dict[str, Any]
@@ -27,6 +29,12 @@ class Operation:
     @property
     def below_prefix(self) -> str:
         return self.path.removeprefix(PREFIX)
+
+    @property
+    def access(self) -> Access | None:
+        """How somebody has to be known; ``None`` outside of the API proper."""
+        permission = OPERATIONS_BY_NAME.get(f"{self.method} {self.below_prefix}")
+        return permission.access if permission and self.path.startswith(PREFIX) else None
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

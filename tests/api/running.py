@@ -35,7 +35,7 @@ def settings_for(database_url: str, temporal_address: str, **others: object) -> 
     return Settings.model_validate(values | others)
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals belong to the test run."""
@@ -48,7 +48,7 @@ async def serving(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     config = uvicorn.Config(
         create_app(settings), log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=5
     )
-    server = _Server(config)
+    server = Server(config)
     # The protocol is named, or asyncio would not turn off Nagle's algorithm: each answer took 40 ms longer.
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind((LOOPBACK, 0))

@@ -149,16 +149,15 @@ async def test_a_closed_ticket_takes_nothing_over(tenant: Tenant, status: str) -
 async def test_messages_that_arrive_while_tickets_merge_are_all_told_to_the_one_that_goes_on(tenant: Tenant) -> None:
     source, target = await tenant.ticket(), await tenant.ticket()
     sent = [f"m-{number}" for number in range(8)]
-    results = await asyncio.gather(
-        merge(tenant, source, target),
-        *(tenant.message(source, external_id=each, body="Hello?") for each in sent),
-    )
-    assert all(answer.is_success for answer in results[1:])
+    messages = asyncio.gather(*(tenant.message(source, external_id=each, body="Hello?") for each in sent))
+    await merge(tenant, source, target)
+    answers = await messages
+    assert all(answer.is_success for answer in answers)
 
     async def all_known() -> None:
         events = [*await tenant.events(source), *await tenant.events(target)]
         told = [event["about"]["message_id"] for event in events if event["kind"] == "customer_replied"]
-        assert sorted(told) == sorted(answer.json()["id"] for answer in results[1:])
+        assert sorted(told) == sorted(answer.json()["id"] for answer in answers)
 
     await eventually(all_known)
     assert (await tenant.reload(source))["merged_into"] == target["id"]

@@ -64,6 +64,13 @@ class Things:
                 message = _EXAMPLES["POST", "/conversations/{external_id}/messages"][0]
                 self.ids[collection] = f"chat-{uuid4()}"
                 await self.tenant.post(f"/conversations/{self.ids[collection]}/messages", message)
+            elif collection == "/invitations":
+                invitation = {"email": f"{uuid4()}@example.com"}
+                made = await self.tenant.post(collection, {"invitations": [invitation]})
+                self.ids[collection] = made["items"][0]["id"]
+            elif collection == "/members":
+                # One who was removed keeps the address.
+                self.ids[collection] = (await self.tenant.member())["id"]
             else:
                 made = await self.tenant.post(collection, _EXAMPLES["POST", collection][0])
                 self.ids[collection] = made["id"]

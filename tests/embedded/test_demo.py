@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from api.schemas.organization import CreateOrganization, OrganizationView
-from api.schemas.people import MemberView, Role
+from api.schemas.people import MemberView
 from api.security import hash_api_key
 from db.models import ApiKey, Member, Organization, Table, Team, TeamMember
+from domain.permissions import Role
 from embedded.demo import ensure_demo
 from settings import Settings
 

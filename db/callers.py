@@ -1,0 +1,132 @@
+"""Whose an API key or a session is, found in one statement a request."""
+
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, Uuid, and_, bindparam, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.models import Account, AccountSession, ApiKey, Member
+
+_NOTED_EVERY = timedelta(minutes=1)
+"""Use is written down at most once a minute, so that authentication only reads."""
+
+
+class KeyCaller(NamedTuple):
+    """A key that works, and the active member it was sent for; ``member_id`` is ``None`` where there is no such."""
+
+    key_id: UUID
+    organization_id: UUID
+    name: str
+    scopes: list[str] | None
+    last_used_at: datetime | None
+    member_id: UUID | None = None
+    member_name: str | None = None
+    role: str | None = None
+
+
+class SessionCaller(NamedTuple):
+    """A session that has not expired, and the active member its account is in the organization asked for."""
+
+    session_id: UUID
+    seen_at: datetime
+    account_id: UUID
+    account_name: str
+    email: str
+    organization_id: UUID | None
+    member_id: UUID | None
+    member_name: str | None
+    role: str | None
+
+
+_KEY_COLUMNS = (ApiKey.id, ApiKey.organization_id, ApiKey.name, ApiKey.scopes, ApiKey.last_used_at)
+_KEY_WORKS = (
+    ApiKey.hash == bindparam("digest"),
+    ApiKey.revoked_at.is_(None),
+    or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()),
+)
+
+
+def _member_of(organization: ColumnElement[Any], who: ColumnElement[bool]) -> ColumnElement[bool]:
+    return and_(who, Member.organization_id == organization, Member.status == "active")
+
+
+_KEY = select(*_KEY_COLUMNS).where(*_KEY_WORKS)
+_KEY_FOR_MEMBER = (
+    select(*_KEY_COLUMNS, Member.id, Member.name, Member.role)
+    .outerjoin(Member, _member_of(ApiKey.organization_id.expression, Member.id == bindparam("member_id", type_=Uuid())))
+    .where(*_KEY_WORKS)
+)
+_SESSION = (
+    select(
+        AccountSession.id,
+        AccountSession.seen_at,
+        Account.id,
+        Account.name,
+        Account.email,
+        Member.organization_id,
+        Member.id,
+        Member.name,
+        Member.role,
+    )
+    .join(Account, Account.id == AccountSession.account_id)
+    .outerjoin(
+        Member,
+        _member_of(
+            func.coalesce(bindparam("organization_id", type_=Uuid()), AccountSession.organization_id),
+            Member.account_id == AccountSession.account_id,
+        ),
+    )
+    .where(AccountSession.token_hash == bindparam("digest"), AccountSession.expires_at > func.now())
+)
+
+
+async def find_by_key(session: AsyncSession, digest: bytes, member_id: UUID | None) -> KeyCaller | None:
+    """Who calls with the key of this hash, for a member or by itself; ``None`` where no key works."""
+    row: Row[*tuple[Any, ...]] | None
+    if member_id is None:
+        row = (await session.execute(_KEY, {"digest": digest})).one_or_none()
+    else:
+        row = (await session.execute(_KEY_FOR_MEMBER, {"digest": digest, "member_id": member_id})).one_or_none()
+    return None if row is None else KeyCaller(*row)
+
+
+async def find_by_session(session: AsyncSession, digest: bytes, organization_id: UUID | None) -> SessionCaller | None:
+    """Who calls with the session of this hash, in that organization or else the one chosen last."""
+    row = (await session.execute(_SESSION, {"digest": digest, "organization_id": organization_id})).one_or_none()
+    return None if row is None else SessionCaller(*row)
+
+
+async def note_use_of_key(session: AsyncSession, caller: KeyCaller, now: datetime) -> None:
+    """Write down that the key is in use, unless somebody has or does in this minute. A transaction of its own."""
+    if caller.last_used_at is not None and now - caller.last_used_at < _NOTED_EVERY:
+        return
+    stale = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < now - _NOTED_EVERY)
+    # Of many requests in one moment one writes; the others do not wait for it.
+    mine = select(ApiKey.id).where(ApiKey.id == caller.key_id, stale).with_for_update(skip_locked=True, key_share=True)
+    await session.execute(
+        update(ApiKey)
+        .where(ApiKey.id.in_(mine.scalar_subquery()))
+        .values(last_used_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def prolong_session(
+    session: AsyncSession, caller: SessionCaller, now: datetime, *, idle: timedelta, longest: timedelta
+) -> None:
+    """Move the session's end on with its use, at most once a minute. A transaction of its own."""
+    if now - caller.seen_at < _NOTED_EVERY:
+        return
+    mine = (
+        select(AccountSession.id)
+        .where(AccountSession.id == caller.session_id, AccountSession.seen_at < now - _NOTED_EVERY)
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+    await session.execute(
+        update(AccountSession)
+        .where(AccountSession.id.in_(mine.scalar_subquery()))
+        .values(seen_at=now, expires_at=func.least(now + idle, AccountSession.created_at + longest))
+        .execution_options(synchronize_session=False)
+    )
