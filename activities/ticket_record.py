@@ -12,7 +12,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.desk import Desk
 from activities.signatures import LOAD_TICKET, RECORD_TICKET, LoadedTicket, LoadTicket, Recorded, TicketBatch
-from db.assignment import Settled
+from db.assignment import Settled, requeue
 from db.engine import Sessions
 from db.models import Message, TicketEventRow, TicketRow
 from db.notices import insert_notifications
@@ -80,6 +80,7 @@ class TicketRecord:
                 await _tell(session, batch.ticket, batch, fresh)
                 description = description or batch.description or ""
             await restore_row(session, ticket, description)
+            await requeue(session, ticket)
 
     @activity.defn(name=LOAD_TICKET)
     async def load(self, request: LoadTicket) -> LoadedTicket:
