@@ -13,7 +13,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.desk import Desk
 from activities.signatures import LOAD_TICKET, RECORD_TICKET, LoadedTicket, LoadTicket, Recorded, TicketBatch
-from db.assignment import Settled
+from db.assignment import Settled, requeue
 from db.engine import Sessions
 from db.mail import Bell, no_bell, ring_for
 from db.models import Message, TicketEventRow, TicketRow
@@ -86,6 +86,7 @@ class TicketRecord:
                 await _tell(session, batch.ticket, batch, fresh)
                 description = description or batch.description or ""
             await restore_row(session, ticket, description)
+            await requeue(session, ticket)
 
     @activity.defn(name=LOAD_TICKET)
     async def load(self, request: LoadTicket) -> LoadedTicket:

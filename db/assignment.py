@@ -87,6 +87,20 @@ async def settle(
     return settled, [offer for offer in made if offer.ticket_id not in settled]
 
 
+async def requeue(session: AsyncSession, ticket: Ticket) -> None:
+    """Put a ticket that was mended into its queue, or take it out; what it was offered counts no longer.
+
+    The caller owns the transaction, which holds the rota from here on. Nothing is handed out.
+    """
+    await lock_rota(session, ticket.organization_id)
+    queued = await session.get(QueuedTicket, ticket.id)
+    if queued is not None and queued.member_id is not None:
+        await _leave(session, queued, taken=ticket.assignee_id == queued.member_id)
+        queued = None
+    await _follow(session, ticket, queued)
+    await session.flush()
+
+
 async def _follow(session: AsyncSession, ticket: Ticket, queued: QueuedTicket | None) -> None:
     """Have the queue's row follow the ticket."""
     if not waits_for_somebody(ticket):

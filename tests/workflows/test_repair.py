@@ -8,12 +8,13 @@ from pydantic import SecretStr
 from rich.console import Console
 from sqlalchemy import delete, select, text, update
 
-from db.models import Notification, TicketEventRow, TicketRow
+from db.models import Notification, QueuedTicket, TicketEventRow, TicketRow
 from domain.ticket import Status
 from repair.__main__ import run
 from repair.comparison import Comparison, Finding
 from tests.support import eventually
 from tests.workflows.office import Life, Office
+from tests.workflows.queue import rows
 
 
 class Result:
@@ -103,6 +104,23 @@ async def test_damaged_read_model_is_found_and_rebuilt_without_telling_anybody_t
     assert [(event.version, event.kind, event.request_id) for event in await life.events()] == before
     assert await _told(office) == told
     await life.move(Status.RESOLVED, by="Ana")  # and it lives on
+
+
+@pytest.mark.parametrize("before", ["lost", "offered"])
+async def test_rebuilt_ticket_has_its_place_in_the_queue_again(office: Office, before: str) -> None:
+    await office.open()
+    life = await office.ticket()
+    (queued,) = await rows(office)
+    async with office.sessions.begin() as session:
+        mine = QueuedTicket.ticket_id == life.id
+        if before == "lost":
+            await session.execute(delete(QueuedTicket).where(mine))
+        else:
+            await session.execute(update(QueuedTicket).where(mine).values(member_id=office.members["Ana"].id))
+    await damage(office, life, "other")
+    assert (await repair(office, "rebuild", "--all")).code == 0
+    again = await rows(office)
+    assert [(each.ticket_id, each.episode, each.member_id) for each in again] == [(queued.ticket_id, 0, None)]
 
 
 async def test_missing_workflow_is_found_and_started_again_with_its_timers(office: Office) -> None:
