@@ -91,7 +91,7 @@ async def test_mail_is_sent_once_however_often_it_is_asked_for(post: Post, sessi
     ids=["greylisted", "times out", "line dropped before", "line dropped after"],
 )
 async def test_mail_that_was_not_taken_is_offered_again(
-    post: Post, sessions: Sessions, box: Mailbox, does: Sequence[Does], why: str, taken: int
+    post: Post, sessions: Sessions, box: Mailbox, *, does: Sequence[Does], why: str, taken: int
 ) -> None:
     mail_id = await queued(sessions)
     box.will(does)
