@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.bench import measures
+from benchmarks.bench import measures, telling
 from benchmarks.bench.report import print_report
 from benchmarks.bench.setting import Bench, bench_on
 from embedded.ports import free_port
@@ -33,6 +33,7 @@ class Sizes:
     listed: tuple[int, ...]
     open_tickets: int
     open_at_restart: int
+    streams: int
 
 
 FULL = Sizes(
@@ -41,9 +42,15 @@ FULL = Sizes(
     listed=(100_000, 1_000_000),
     open_tickets=10_000,
     open_at_restart=1_000,
+    streams=500,
 )
 QUICK = Sizes(
-    lives={1: 10, 16: 48, 50: 100}, steady_seconds=10, listed=(20_000,), open_tickets=300, open_at_restart=100
+    lives={1: 10, 16: 48, 50: 100},
+    steady_seconds=10,
+    listed=(20_000,),
+    open_tickets=300,
+    open_at_restart=100,
+    streams=100,
 )
 
 Measure = Callable[[Bench, Sizes], Awaitable[dict[str, Any]]]
@@ -56,6 +63,8 @@ PARTS: dict[str, Measure] = {
     "restart": lambda bench, sizes: measures.restart(bench, sizes.open_at_restart),
     "memory": lambda bench, sizes: measures.memory(bench, sizes.open_tickets),
     "lists": lambda bench, sizes: measures.lists(bench, sizes.listed),
+    "fan-out": lambda bench, _: telling.fan_out(bench),
+    "events": lambda bench, sizes: telling.events(bench, sizes.streams),
 }
 
 
