@@ -1,6 +1,7 @@
 """Catches all mail on this machine: ``python -m embedded.mail SMTP_PORT PAGE_PORT FOLDER``. Nothing leaves it."""
 
 import asyncio
+import signal
 import sys
 from email import message_from_bytes, policy
 from html import escape
@@ -91,5 +92,11 @@ async def serve(smtp_port: int, page_port: int, folder: Path) -> None:
         await uvicorn.Server(config).serve()
 
 
+def _leave(*_: object) -> None:
+    """Exit well once uvicorn, which sends itself the signal again, has drained."""
+    raise SystemExit(0)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _leave)
     asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])))

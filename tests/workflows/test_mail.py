@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from activities.signatures import MailOutcome, SendMail
@@ -125,7 +126,7 @@ async def test_mail_that_cannot_be_sent_is_given_up(office: Office) -> None:
 
 
 async def test_bell_that_nobody_hears_is_no_error(office: Office, settings: Settings) -> None:
-    away = await Client.connect("127.0.0.1:1", lazy=True)
+    away = await Client.connect("127.0.0.1:1", lazy=True, data_converter=pydantic_data_converter)
     await make_bell(away, settings)(MailToCome(set(), {uuid4()}))
 
 
