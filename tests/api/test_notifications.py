@@ -47,7 +47,8 @@ async def test_one_several_and_all_are_marked_read(tenant: Tenant) -> None:
     assert [each["id"] for each in unread] == [ids[0], ids[2], ids[3]]
     assert await me.post("/notifications/read", {"up_to": ids[2]}) == {"read": 2, "unread": 1}
     assert await them.get("/notifications/unread") == {"unread": 1}
-    for document in ({}, {"ids": [], "up_to": None}, {"ids": [1], "up_to": 2}):
+    wrong: list[Json] = [{}, {"ids": [], "up_to": None}, {"ids": [1], "up_to": 2}]
+    for document in wrong:
         assert (await me.call("POST", "/notifications/read", document)).status_code == 422
 
 

@@ -21,7 +21,7 @@ def test_mail_is_caught_and_can_be_read_as_a_list_a_page_and_files(tmp_path: Pat
             def is_up() -> bool:
                 assert process.poll() is None
                 try:
-                    return client.get("/mails").json() == []
+                    return bool(client.get("/mails").json() == [])
                 except httpx.TransportError:
                     return False
 
