@@ -73,7 +73,8 @@ def _run(chosen: EmbeddedSettings, home: Home, progress: Progress) -> int:
     environment = environment_for(chosen, kept, postgres, temporal)
     settings = settings_from(environment)
     database = Task("Database", lambda: _prepare(settings, home))
-    stack = Stack([[postgres, temporal], [database], _programs(environment, settings, home, temporal)], progress)
+    programs = _programs(environment, settings, home, temporal)
+    stack = Stack([[postgres, temporal], [database, _mail(chosen, home)], programs], progress)
     return stack.run(lambda: progress.say(_welcome(chosen, home, temporal, database.result or _First())))
 
 
@@ -91,7 +92,15 @@ def environment_for(
         "BATON_API_PORT": str(chosen.api_port),
         "PYTHONUNBUFFERED": "1",
     }
-    environment = {**kept, **os.environ, **ours}
+    # Caught here, unless somebody names a mail server of their own.
+    mail = {
+        "BATON_SMTP_HOST": LOOPBACK,
+        "BATON_SMTP_PORT": str(chosen.embedded_mail_port),
+        "BATON_SMTP_SECURITY": "none",
+        "BATON_PUBLIC_URL": _api_url(chosen.api_host, chosen.api_port),
+    }
+    given = {**kept, **os.environ}
+    environment = {**({} if given.get("BATON_SMTP_HOST") else mail), **given, **ours}
     return {name: value for name, value in environment.items() if not name.startswith(NOT_FOR_PARTS)}
 
 
@@ -153,6 +162,18 @@ def _programs(
     return [worker, api]  # in this order, so that the API stops taking requests before the worker goes
 
 
+def _mail(chosen: EmbeddedSettings, home: Home) -> Part:
+    page = f"http://{LOOPBACK}:{chosen.embedded_mail_page_port}/mails"
+    ports = [str(chosen.embedded_mail_port), str(chosen.embedded_mail_page_port)]
+    return Program(
+        "Mail",
+        [sys.executable, "-m", "embedded.mail", *ports, home.mail],
+        home.log("mail"),
+        directory=CHECKOUT,
+        ready=_answers(page),
+    )
+
+
 class _First(NamedTuple):
     """What a first visitor is told: a key that works, and once the owner's sign-in; ``None`` where there is none."""
 
@@ -201,6 +222,7 @@ def _welcome(chosen: EmbeddedSettings, home: Home, temporal: EmbeddedTemporal, f
         "\nBaton is running. Ctrl-C stops it; data stays.\n\n"
         f"  API documentation   {api}/docs\n"
         f"  Temporal UI         {temporal.ui_url}\n"
+        f"  Mail, caught here   http://{LOOPBACK}:{chosen.embedded_mail_page_port}\n"
         f"  Logs                {home.root / 'logs'}\n"
         f"  Secrets             {home.settings_file}\n"
     )

@@ -18,6 +18,8 @@ from embedded.temporal import METRICS_PORT_VARIABLE, UI_PORT_VARIABLE
 from embedded.temporal import PORT_VARIABLE as TEMPORAL_PORT_VARIABLE
 
 API_PORT_VARIABLE = "BATON_API_PORT"
+MAIL_PORT_VARIABLE = "BATON_EMBEDDED_MAIL_PORT"
+MAIL_PAGE_PORT_VARIABLE = "BATON_EMBEDDED_MAIL_PAGE_PORT"
 PASSWORD_NAME = "BATON_EMBEDDED_POSTGRES_PASSWORD"  # noqa: S105 - the name, not the password
 HEADING = "# Generated. Secrets: keep this file private, and keep it with the data it belongs to.\n"
 
@@ -33,6 +35,8 @@ class EmbeddedSettings(BaseSettings):
     embedded_postgres_port: int = Field(default=54329, ge=1, le=65535)
     embedded_temporal_port: int = Field(default=7233, ge=1, le=65535)
     embedded_temporal_ui_port: int = Field(default=8233, ge=1, le=65535)
+    embedded_mail_port: int = Field(default=1025, ge=1, le=65535, description="Where mail is caught.")
+    embedded_mail_page_port: int = Field(default=8025, ge=1, le=65535, description="Where caught mail is read.")
     embedded_refuge: Path = Field(
         default=REFUGE, description="Where root's Postgres keeps data whose own place its user cannot reach."
     )
@@ -45,6 +49,8 @@ class EmbeddedSettings(BaseSettings):
             Port(self.embedded_postgres_port, "Postgres", PORT_VARIABLE),
             Port(self.embedded_temporal_port, "Temporal", TEMPORAL_PORT_VARIABLE),
             Port(self.embedded_temporal_ui_port, "the Temporal UI", UI_PORT_VARIABLE),
+            Port(self.embedded_mail_port, "caught mail", MAIL_PORT_VARIABLE),
+            Port(self.embedded_mail_page_port, "the page of caught mail", MAIL_PAGE_PORT_VARIABLE),
         ]
         if self.embedded_temporal_metrics_port:
             ports.append(Port(self.embedded_temporal_metrics_port, "Temporal's metrics", METRICS_PORT_VARIABLE))
@@ -59,6 +65,7 @@ class Home:
         self.postgres = self.root / "postgres"
         self.temporal = self.root / "temporal"
         self.settings_file = self.root / "settings.env"
+        self.mail = self.root / "mail"
         self.demo_key_file = self.root / "demo-api-key"
 
     def make(self) -> None:

@@ -45,8 +45,9 @@ def make_bell(client: Client, settings: Settings) -> Bell:
         calls = [_send(client, queue, mail_id) for mail_id in waiting.mail_ids]
         calls += [_gather(client, queue, member_id) for member_id in waiting.member_ids]
         for result in await asyncio.gather(*calls, return_exceptions=True):
-            if isinstance(result, RPCError):
-                log.warning("mail_not_signalled", reason=result.status.name)
+            # A client that connects late says by RuntimeError that it cannot.
+            if isinstance(result, RPCError | RuntimeError):
+                log.warning("mail_not_signalled", error=type(result).__name__)
             elif isinstance(result, BaseException):
                 raise result
 

@@ -84,6 +84,8 @@ class QuietHoursDocument(Document):
     Each stretch begins on one of ``days`` and ends at ``until``, on the next day where that is not later than ``from``.
     """
 
+    model_config = ConfigDict(serialize_by_alias=True)
+
     begins: time = Field(alias="from", examples=["22:00"])
     until: time = Field(examples=["07:00"])
     days: list[Annotated[str, StringConstraints(pattern=f"^({'|'.join(_DAYS)})$")]] = Field(

@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.bench import assignment, measures
+from benchmarks.bench import assignment, measures, telling
 from benchmarks.bench.report import print_report
 from benchmarks.bench.setting import Bench, bench_on
 from embedded.ports import free_port
@@ -33,6 +33,7 @@ class Sizes:
     listed: tuple[int, ...]
     open_tickets: int
     open_at_restart: int
+    streams: int
     assigned: int = 200
     """Tickets of one team at once."""
 
@@ -43,9 +44,15 @@ FULL = Sizes(
     listed=(100_000, 1_000_000),
     open_tickets=10_000,
     open_at_restart=1_000,
+    streams=500,
 )
 QUICK = Sizes(
-    lives={1: 10, 16: 48, 50: 100}, steady_seconds=10, listed=(20_000,), open_tickets=300, open_at_restart=100
+    lives={1: 10, 16: 48, 50: 100},
+    steady_seconds=10,
+    listed=(20_000,),
+    open_tickets=300,
+    open_at_restart=100,
+    streams=100,
 )
 
 Measure = Callable[[Bench, Sizes], Awaitable[dict[str, Any]]]
@@ -59,6 +66,8 @@ PARTS: dict[str, Measure] = {
     "memory": lambda bench, sizes: measures.memory(bench, sizes.open_tickets),
     "assignment": lambda bench, sizes: assignment.measure(bench, sizes.assigned),
     "lists": lambda bench, sizes: measures.lists(bench, sizes.listed),
+    "fan-out": lambda bench, _: telling.fan_out(bench),
+    "events": lambda bench, sizes: telling.events(bench, sizes.streams),
 }
 
 

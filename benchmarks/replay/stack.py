@@ -75,6 +75,8 @@ def own(root: Path) -> Iterator[Target]:
         "BATON_EMBEDDED_POSTGRES_PORT": str(free_port()),
         "BATON_EMBEDDED_TEMPORAL_PORT": str(temporal),
         "BATON_EMBEDDED_TEMPORAL_UI_PORT": str(free_port()),
+        "BATON_EMBEDDED_MAIL_PORT": str(free_port()),
+        "BATON_EMBEDDED_MAIL_PAGE_PORT": str(free_port()),
     }
     url = f"http://{LOOPBACK}:{api}"
     program = Program(

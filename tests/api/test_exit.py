@@ -133,3 +133,14 @@ async def test_process_told_to_stop_while_it_starts_ends_well(settings: Settings
         async with it.client:
             await it.says("Started server process")
             await it.ends_well()
+
+
+async def test_open_streams_do_not_keep_the_process(settings: Settings, tmp_path: Path) -> None:
+    with program(settings, tmp_path / "log") as it:
+        async with it.client:
+            tenant = await it.ready()
+            headers = tenant.authorization
+            async with it.client.stream("GET", "/api/v1/events", headers=headers) as stream:
+                lines = stream.aiter_lines()
+                assert (await anext(lines)).startswith("id: ")
+                await it.ends_well()

@@ -162,6 +162,19 @@ DAMAGES = (
         frozenset({Wrong.UNTOLD}),
     ),
     Damage(
+        "notification_by_mail_that_was_lost",
+        ("DELETE FROM notifications WHERE id = "
+         "(SELECT min(id) FROM notifications WHERE key LIKE '%:assigned:%' AND medium = 'email')",),
+        frozenset({Wrong.UNTOLD}),
+    ),
+    Damage(
+        "notification_by_a_medium_nobody_wanted",
+        ("INSERT INTO notifications (organization_id, key, member_id, ticket_id, ticket_version, medium, kind, why, "
+         "created_at) SELECT organization_id, replace(key, ':in_app', ':email'), member_id, ticket_id, ticket_version, "
+         "'email', kind, why, created_at FROM notifications WHERE kind = 'customer_replied' LIMIT 1",),
+        frozenset({Wrong.TOLD_TWICE}),
+    ),
+    Damage(
         "notification_given_twice",
         ("INSERT INTO notifications (organization_id, key, member_id, ticket_id, ticket_version, kind, why, created_at)"
          " SELECT organization_id, replace(key, 'assigned:', 'assigned:7'), member_id, ticket_id, ticket_version, kind,"

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import psutil
 
-from embedded.home import API_PORT_VARIABLE
+from embedded.home import API_PORT_VARIABLE, MAIL_PAGE_PORT_VARIABLE, MAIL_PORT_VARIABLE
 from embedded.ports import free_port
 from embedded.postgres import PORT_VARIABLE as POSTGRES_PORT_VARIABLE
 from embedded.temporal import PORT_VARIABLE as TEMPORAL_PORT_VARIABLE
@@ -21,7 +21,10 @@ from embedded.temporal import UI_PORT_VARIABLE
 from tests.support import eventually_sync
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
-PORTS = (API_PORT_VARIABLE, POSTGRES_PORT_VARIABLE, TEMPORAL_PORT_VARIABLE, UI_PORT_VARIABLE)
+PORTS = (
+    *(API_PORT_VARIABLE, POSTGRES_PORT_VARIABLE, TEMPORAL_PORT_VARIABLE, UI_PORT_VARIABLE),
+    *(MAIL_PORT_VARIABLE, MAIL_PAGE_PORT_VARIABLE),
+)
 
 
 class Site:

@@ -15,20 +15,24 @@ from pathlib import Path
 from uuid import uuid4
 
 from pydantic import SecretStr
+from sqlalchemy import select
 from temporalio.client import Client
 
 from db.engine import make_engine, make_sessions
+from db.models import Mail
 from domain.assignment import Assignment
 from domain.clocks import Metric
 from domain.commands import AgentReplied
+from domain.ids import gathering_workflow_id, mail_workflow_id
 from domain.ladders import LadderStep, Notify, RaisePriority, ReminderAction, ReminderLadder, ReminderStep, Target
 from domain.priority import Priority
 from domain.ticket import Status
-from embedded.ports import free_port
+from embedded.ports import LOOPBACK, free_port
 from embedded.postgres import EmbeddedPostgres, new_password
 from embedded.schema import migrate
 from embedded.temporal import EmbeddedTemporal
 from settings import Settings
+from tests.mailbox import mailbox
 from tests.support import drain, eventually
 from tests.workflows.office import Life, Office
 from tests.workflows.past import Past, escalation_event
@@ -36,6 +40,7 @@ from tests.workflows.queue import change_member, hand_out_by_workflow, remove_me
 from tests.workflows.rules import Rules
 from worker import make_worker
 from workflows.payloads import data_converter
+from workflows.sweeping import SweepWorkflow
 
 HISTORIES = Path(__file__).with_name("histories")
 MOMENT = timedelta(milliseconds=300)
@@ -219,6 +224,25 @@ async def owner_removed(office: Office) -> Kept:
     return {"owner-removed": life.handle.id, "member-removal": removal_id}
 
 
+async def told_by_mail(office: Office) -> Kept:
+    """A member is told twice, gets one mail of it, and a sweep finds nothing."""
+    await office.open()
+    await office.ticket(assignee="Ana")
+    await office.ticket(assignee="Ana")
+    ana, queue = office.members["Ana"].id, office.settings.temporal_task_queue
+    assert ana is not None
+    gathering = office.client.get_workflow_handle(gathering_workflow_id(ana))
+    await gathering.result()
+    async with office.sessions() as session:
+        mail_id = await session.scalar(select(Mail.id).where(Mail.organization_id == office.id))
+    assert mail_id is not None
+    sending = office.client.get_workflow_handle(mail_workflow_id(mail_id))
+    await sending.result()
+    sweep = await office.client.start_workflow(SweepWorkflow.run, id="sweep", task_queue=queue)
+    await sweep.result()
+    return {"mails-of-member": gathering.id, "mail": sending.id, "sweep": sweep.id}
+
+
 LIVES: tuple[Callable[[Office], Awaitable[Kept]], ...] = (
     silence,
     answer_while_waiting,
@@ -235,6 +259,7 @@ LIVES: tuple[Callable[[Office], Awaitable[Kept]], ...] = (
     given_by_turn,
     waits_for_somebody,
     owner_removed,
+    told_by_mail,
 )
 
 
@@ -278,17 +303,30 @@ async def _is_at_rest(client: Client, workflow_id: str) -> bool:
 @asynccontextmanager
 async def _working() -> AsyncIterator[Callable[[], Office]]:
     """Makes organizations, not opened yet, on parts of their own."""
-    with _parts() as (database_url, temporal_address):
-        settings = Settings(
-            database_url=database_url, temporal_address=temporal_address, secret_key=SecretStr("0" * 32)
-        )
-        client = await Client.connect(temporal_address, data_converter=data_converter, identity=IDENTITY)
-        engine = make_engine(settings)
-        sessions = make_sessions(engine)
-        async with make_worker(client, settings, sessions):
-            yield lambda: Office(client, settings, sessions)
-        await engine.dispose()
-        await drain()
+    async with mailbox() as box:
+        with _parts() as (database_url, temporal_address):
+            settings = Settings(
+                database_url=database_url,
+                temporal_address=temporal_address,
+                secret_key=SecretStr("0" * 32),
+                smtp_host=LOOPBACK,
+                smtp_port=box.port,
+                smtp_security="none",
+                mail_gather=3 * MOMENT,
+            )
+            async with _office_of(settings) as new_office:
+                yield new_office
+
+
+@asynccontextmanager
+async def _office_of(settings: Settings) -> AsyncIterator[Callable[[], Office]]:
+    client = await Client.connect(settings.temporal_address, data_converter=data_converter, identity=IDENTITY)
+    engine = make_engine(settings)
+    sessions = make_sessions(engine)
+    async with make_worker(client, settings, sessions):
+        yield lambda: Office(client, settings, sessions)
+    await engine.dispose()
+    await drain()
 
 
 @contextmanager

@@ -62,6 +62,10 @@ async def test_recorded_life_takes_the_same_course(name: str) -> None:
         ("hand-out", "WORKFLOW_EXECUTION_COMPLETED"),
         ("owner-removed", "WORKFLOW_EXECUTION_SIGNALED"),
         ("member-removal", "WORKFLOW_EXECUTION_COMPLETED"),
+        ("mails-of-member", "TIMER_FIRED"),
+        ("mails-of-member", "START_CHILD_WORKFLOW_EXECUTION_INITIATED"),
+        ("mail", "WORKFLOW_EXECUTION_COMPLETED"),
+        ("sweep", "WORKFLOW_EXECUTION_COMPLETED"),
     ],
 )
 def test_recording_shows_what_its_name_says(name: str, kind: str) -> None:
