@@ -12,6 +12,7 @@ from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
+from activities.bulk import BulkChanges
 from activities.merging import Merging
 from activities.rollout import Rollout
 from activities.roster import Roster
@@ -21,6 +22,7 @@ from observability import configure_logging
 from settings import Settings, read_settings
 from telemetry import worker_runtime
 from tracing import start_tracing
+from workflows.bulk import BulkChangeWorkflow
 from workflows.connection import connect
 from workflows.registration import SearchAttributesError, ensure_search_attributes
 from workflows.rollout import RolloutWorkflow
@@ -28,7 +30,7 @@ from workflows.ticket import TicketWorkflow
 
 log = structlog.get_logger(__name__)
 
-WORKFLOWS: Sequence[type] = (TicketWorkflow, RolloutWorkflow)
+WORKFLOWS: Sequence[type] = (TicketWorkflow, RolloutWorkflow, BulkChangeWorkflow)
 
 
 def make_worker(
@@ -36,12 +38,20 @@ def make_worker(
 ) -> Worker:
     """Put the worker together; whoever runs it owns ``client`` and ``sessions``."""
     record, roster, rollout = TicketRecord(sessions), Roster(sessions), Rollout(sessions, client)
-    merging = Merging(sessions, client)
+    merging, bulk = Merging(sessions, client), BulkChanges(sessions, client)
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,
         workflows=workflows,
-        activities=[record.record, record.load, roster.choose, rollout.tell, merging.merge, merging.forward],
+        activities=[
+            record.record,
+            record.load,
+            roster.choose,
+            rollout.tell,
+            merging.merge,
+            merging.forward,
+            bulk.change,
+        ],
         workflow_runner=SandboxedWorkflowRunner() if settings.worker_sandboxed else UnsandboxedWorkflowRunner(),
         # With a fixed number of pollers most of them wait on sticky queues, and under load a new
         # ticket's first task starves for seconds (https://github.com/temporalio/sdk-rust/issues/1579).

@@ -15,6 +15,8 @@ from api.read_model import ReadModel
 from api.reader import Reader
 from api.request_log import RequestLog
 from api.routers import (
+    analytics,
+    bulk_changes,
     calendars,
     codec,
     conversations,
@@ -49,6 +51,7 @@ _NOUNS = (
     messages,
     watchers,
     links,
+    bulk_changes,
     conversations,
     decisions,
     sla_policies,
@@ -58,6 +61,7 @@ _NOUNS = (
     organizations,
     members,
     teams,
+    analytics,
 )
 
 _DESCRIPTION = """Tickets that are never dropped: each one is a durable Temporal workflow.

@@ -42,6 +42,9 @@ class Things:
                 policy = await self._thing("/sla-policies")
                 made = await self.tenant.post(f"/sla-policies/{policy}/apply", {"dry_run": False, "to": "running"})
                 self.ids[collection] = made["rollout_id"]
+            elif collection == "/bulk-changes":
+                made = await self.tenant.post("/tickets/bulk", _EXAMPLES["POST", "/tickets/bulk"][0])
+                self.ids[collection] = made["id"]
             elif collection == "/watchers":
                 self.ids[collection] = await self._thing("/members")
             elif collection == "/links":
