@@ -8,18 +8,18 @@ import asyncio
 import json
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 from pydantic import SecretStr
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from db.engine import make_engine, make_sessions
 from domain.clocks import Metric
-from domain.commands import AgentReplied
+from domain.commands import AgentReplied, Merge
 from domain.ladders import LadderStep, Notify, RaisePriority, ReminderAction, ReminderLadder, ReminderStep, Target
 from domain.priority import Priority
 from domain.ticket import Status
@@ -32,6 +32,7 @@ from tests.support import drain, eventually
 from tests.workflows.office import Life, Office
 from tests.workflows.rules import Rules
 from worker import make_worker
+from workflows.ticket import TicketWorkflow
 
 HISTORIES = Path(__file__).with_name("histories")
 MOMENT = timedelta(milliseconds=300)
@@ -172,6 +173,19 @@ async def other_rules(office: Office) -> Kept:
     return {"rules-changed": life.handle.id, "rollout": rollout}
 
 
+async def merged(office: Office) -> Kept:
+    """One ticket goes into another, having been refused to go into itself."""
+    await office.open()
+    source, target = await office.ticket(assignee="Ana"), await office.ticket()
+    for into in (source, target):
+        command = Merge(request_id=str(uuid4()), fingerprint="merge", actor=office.members["Ana"], target_id=into.id)
+        with suppress(WorkflowUpdateFailedError):
+            await source.handle.execute_update(TicketWorkflow.merge, command)
+    await source.handle.result()
+    await target.settled()
+    return {"merged": source.handle.id, "absorbed": target.handle.id}
+
+
 LIVES: tuple[Callable[[Office], Awaitable[Kept]], ...] = (
     silence,
     answer_while_waiting,
@@ -184,6 +198,7 @@ LIVES: tuple[Callable[[Office], Awaitable[Kept]], ...] = (
     burst,
     broken_promise,
     other_rules,
+    merged,
 )
 
 

@@ -56,6 +56,8 @@ async def test_recorded_life_takes_the_same_course(name: str) -> None:
         ("promise-broken", "TIMER_FIRED"),
         ("rules-changed", "WORKFLOW_EXECUTION_SIGNALED"),
         ("rollout", "WORKFLOW_EXECUTION_COMPLETED"),
+        ("merged", "WORKFLOW_EXECUTION_COMPLETED"),
+        ("absorbed", "WORKFLOW_EXECUTION_UPDATE_COMPLETED"),
     ],
 )
 def test_recording_shows_what_its_name_says(name: str, kind: str) -> None:
