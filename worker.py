@@ -13,6 +13,7 @@ from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunn
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.backtest import Backtests
+from activities.bulk import BulkChanges
 from activities.desk import Desk
 from activities.letters import Letters
 from activities.mail import Post
@@ -30,6 +31,7 @@ from telemetry import worker_runtime
 from tracing import start_tracing
 from workflows.backtest import BacktestWorkflow
 from workflows.bell import ensure_sweeps, make_bell
+from workflows.bulk import BulkChangeWorkflow
 from workflows.connection import connect
 from workflows.gathering import GatheringWorkflow
 from workflows.hand_out import HandOutWorkflow
@@ -51,6 +53,7 @@ WORKFLOWS: Sequence[type] = (
     GatheringWorkflow,
     SendingWorkflow,
     SweepWorkflow,
+    BulkChangeWorkflow,
 )
 
 
@@ -61,7 +64,7 @@ def make_worker(
     desk, removal = Desk(sessions, client), Removal(sessions, client)
     bell = make_bell(client, settings)
     record, roster, rollout = TicketRecord(sessions, desk, bell), Roster(sessions), Rollout(sessions, client)
-    backtests, merging = Backtests(sessions), Merging(sessions, client)
+    backtests, merging, bulk = Backtests(sessions), Merging(sessions, client), BulkChanges(sessions, client)
     post = Post(sessions, _mail_server(settings), _letters(settings))
     sweep = Sweep(sessions, bell, mails=settings.smtp_host is not None, gather=settings.mail_gather)
     return Worker(
@@ -72,7 +75,7 @@ def make_worker(
             *(record.record, record.load, roster.choose),
             *(rollout.tell, backtests.try_rule),
             *(desk.hand_out, removal.release),
-            *(merging.merge, merging.forward),
+            *(merging.merge, merging.forward, bulk.change),
             *(post.plan, post.fold, post.send, post.give_up, sweep.sweep),
         ],
         workflow_runner=SandboxedWorkflowRunner() if settings.worker_sandboxed else UnsandboxedWorkflowRunner(),

@@ -22,9 +22,11 @@ from api.reader import Reader
 from api.request_log import RequestLog
 from api.response_headers import ResponseHeaders
 from api.routers import (
+    analytics,
     audit,
     availability,
     backtests,
+    bulk_changes,
     calendars,
     channels,
     codec,
@@ -71,6 +73,7 @@ _NOUNS = (
     watchers,
     links,
     channels,
+    bulk_changes,
     conversations,
     requesters,
     decisions,
@@ -91,6 +94,7 @@ _NOUNS = (
     audit,
     doors,
     sessions,
+    analytics,
 )
 
 _DESCRIPTION = """Tickets that are never dropped: each one is a durable Temporal workflow.

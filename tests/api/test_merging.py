@@ -3,8 +3,6 @@
 import asyncio
 from uuid import uuid4
 
-import pytest
-
 from tests.api.sla import policy
 from tests.api.tenant import Json, Tenant
 from tests.support import eventually
@@ -46,9 +44,10 @@ async def test_merged_ticket_ends_and_the_other_goes_on_with_all_of_it(tenant: T
     assert notes == ["Lost by the carrier."]
     [link] = await tenant.get(f"/tickets/{target['id']}/links")
     assert (link["relation"], link["ticket_id"]) == ("merged_from", source["id"])
-    for member, kind in ((watcher, ["ticket_merged"]), (assignee, ["ticket_assigned", "customer_replied"])):
-        notices = [each["kind"] async for each in tenant.acting_for(member).pages("/notifications")]
-        assert sorted(notices) == sorted([*kind, *(["ticket_merged"] if member is assignee else [])])
+    told = ["customer_replied", "ticket_merged"]
+    for member, expected in ((watcher, told), (assignee, ["ticket_assigned", *told])):
+        notices = [each["kind"] async for each in tenant.pages("/notifications", member_id=member["id"])]
+        assert sorted(notices) == sorted(expected)
 
     again = await tenant.call("POST", f"/tickets/{source['id']}/merge", {"into": target["id"]}, key="merge")
     assert (again.status_code, again.headers["Idempotency-Replayed"]) == (200, "true")
@@ -87,11 +86,7 @@ async def test_what_comes_for_a_merged_ticket_goes_to_the_other(tenant: Tenant) 
     assert later.json()["code"] == "ticket_merged"
 
 
-async def test_messages_of_a_merged_conversation_come_in_by_the_front_door(tenant: Tenant) -> None:
-    rule = {
-        "conditions": {"keyword": {"any": ["refund"]}},
-    }
-    assert rule
+async def test_an_answer_on_a_merged_ticket_counts_for_the_other(tenant: Tenant) -> None:
     source, target = await tenant.ticket(), await tenant.ticket()
     await merge(tenant, source, target)
     agent = tenant.acting_for(await tenant.member())
@@ -133,9 +128,8 @@ async def test_a_circle_of_three_at_once_is_broken_in_one_place(tenant: Tenant) 
     assert len(absorbed) + sum(event["kind"] == "absorbed" for event in others) == 2
 
 
-@pytest.mark.parametrize("status", ["closed"])
-async def test_a_closed_ticket_takes_nothing_over(tenant: Tenant, status: str) -> None:
-    source, target = await tenant.ticket(), await tenant.ticket(status)
+async def test_a_closed_ticket_takes_nothing_over(tenant: Tenant) -> None:
+    source, target = await tenant.ticket(), await tenant.ticket("closed")
     answer = await tenant.call("POST", f"/tickets/{source['id']}/merge", {"into": target["id"]})
     assert (answer.status_code, answer.json()["code"]) == (409, "merge_refused")
     itself = await tenant.call("POST", f"/tickets/{source['id']}/merge", {"into": source["id"]})
@@ -149,19 +143,20 @@ async def test_a_closed_ticket_takes_nothing_over(tenant: Tenant, status: str) -
 async def test_messages_that_arrive_while_tickets_merge_are_all_told_to_the_one_that_goes_on(tenant: Tenant) -> None:
     source, target = await tenant.ticket(), await tenant.ticket()
     sent = [f"m-{number}" for number in range(8)]
-    messages = asyncio.gather(*(tenant.message(source, external_id=each, body="Hello?") for each in sent))
-    await merge(tenant, source, target)
-    answers = await messages
+    _, answers = await asyncio.gather(
+        merge(tenant, source, target),
+        asyncio.gather(*(tenant.message(source, external_id=each, body="Hello?") for each in sent)),
+    )
     assert all(answer.is_success for answer in answers)
 
-    async def all_known() -> None:
+    async def all_known() -> bool:
         events = [*await tenant.events(source), *await tenant.events(target)]
         told = [event["about"]["message_id"] for event in events if event["kind"] == "customer_replied"]
-        assert sorted(told) == sorted(answer.json()["id"] for answer in answers)
+        return sorted(told) == sorted(answer.json()["id"] for answer in answers)
 
     await eventually(all_known)
     assert (await tenant.reload(source))["merged_into"] == target["id"]
-    assert await kinds(tenant, source) == [*["created"], *(await kinds(tenant, source))[1:-1], "merged"]
+    assert (await kinds(tenant, source))[-1] == "merged"
     assert (await tenant.reload(target))["unanswered_since"] is not None
 
 

@@ -34,7 +34,7 @@ class Things:
     async def send(self, method: str, path: str, document: Any = None) -> httpx.Response:
         """As the tenant; as the operator where only the operator may, and for a member where only members may."""
         headers = {"Authorization": f"Bearer {OPERATOR_KEY}"} if path == "/organizations" else {}
-        if path.startswith(("/members/me/", "/notifications/")):  # what is a member's own
+        if path.startswith(("/members/me/", "/notifications/")) or path.endswith("/presence"):  # what is a member's own
             headers = {"Baton-On-Behalf-Of": await self._thing("/members")}
         return await self.tenant.call(method, path, document, headers=headers)
 
@@ -51,6 +51,9 @@ class Things:
             elif collection == "/backtests":
                 draft = _EXAMPLES["POST", "/escalation-events/backtests"][0]
                 self.ids[collection] = (await self.tenant.post("/escalation-events/backtests", draft))["id"]
+            elif collection == "/bulk-changes":
+                made = await self.tenant.post("/tickets/bulk", _EXAMPLES["POST", "/tickets/bulk"][0])
+                self.ids[collection] = made["id"]
             elif collection == "/watchers":
                 self.ids[collection] = await self._thing("/members")
             elif collection == "/links":

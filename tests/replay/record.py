@@ -9,20 +9,20 @@ import json
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 from pydantic import SecretStr
 from sqlalchemy import select
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowUpdateFailedError
 
 from db.engine import make_engine, make_sessions
 from db.models import Mail
 from domain.assignment import Assignment
 from domain.clocks import Metric
-from domain.commands import AgentReplied
+from domain.commands import AgentReplied, Merge
 from domain.ids import gathering_workflow_id, mail_workflow_id
 from domain.ladders import LadderStep, Notify, RaisePriority, ReminderAction, ReminderLadder, ReminderStep, Target
 from domain.priority import Priority
@@ -243,6 +243,19 @@ async def told_by_mail(office: Office) -> Kept:
     return {"mails-of-member": gathering.id, "mail": sending.id, "sweep": sweep.id}
 
 
+async def merged(office: Office) -> Kept:
+    """One ticket goes into another, having been refused to go into itself."""
+    await office.open()
+    source, target = await office.ticket(assignee="Ana"), await office.ticket()
+    for into in (source, target):
+        command = Merge(request_id=str(uuid4()), fingerprint="merge", actor=office.members["Ana"], target_id=into.id)
+        with suppress(WorkflowUpdateFailedError):
+            await source.handle.execute_update("merge", command)
+    await source.handle.result()
+    await target.settled()
+    return {"merged": source.handle.id, "absorbed": target.handle.id}
+
+
 LIVES: tuple[Callable[[Office], Awaitable[Kept]], ...] = (
     silence,
     answer_while_waiting,
@@ -260,6 +273,7 @@ LIVES: tuple[Callable[[Office], Awaitable[Kept]], ...] = (
     waits_for_somebody,
     owner_removed,
     told_by_mail,
+    merged,
 )
 
 

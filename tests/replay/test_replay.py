@@ -66,6 +66,8 @@ async def test_recorded_life_takes_the_same_course(name: str) -> None:
         ("mails-of-member", "START_CHILD_WORKFLOW_EXECUTION_INITIATED"),
         ("mail", "WORKFLOW_EXECUTION_COMPLETED"),
         ("sweep", "WORKFLOW_EXECUTION_COMPLETED"),
+        ("merged", "WORKFLOW_EXECUTION_COMPLETED"),
+        ("absorbed", "WORKFLOW_EXECUTION_UPDATE_COMPLETED"),
     ],
 )
 def test_recording_shows_what_its_name_says(name: str, kind: str) -> None:

@@ -44,6 +44,7 @@ EXCEPTIONS: dict[str, set[str]] = {
     "api/rollouts.py": {"workflows.rollout"},
     "api/backtests.py": {"workflows.backtest"},
     "api/hand_outs.py": {"workflows.hand_out", "workflows.removal", "activities.signatures"},
+    "api/bulk.py": {"workflows.bulk"},
     "api/routers/codec.py": {"workflows.encryption"},  # shows payloads to supervisors in the Temporal UI
 }
 
