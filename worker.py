@@ -15,7 +15,8 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from activities.rollout import Rollout
 from activities.roster import Roster
 from activities.ticket_record import TicketRecord
-from db.engine import Sessions, make_engine, make_sessions
+from activities.walls import OneOrganization
+from db.engine import Sessions, make_application_engine, make_sessions
 from observability import configure_logging
 from settings import Settings, read_settings
 from telemetry import worker_runtime
@@ -40,6 +41,7 @@ def make_worker(
         task_queue=settings.temporal_task_queue,
         workflows=workflows,
         activities=[record.record, record.load, roster.choose, rollout.tell],
+        interceptors=[OneOrganization()],
         workflow_runner=SandboxedWorkflowRunner() if settings.worker_sandboxed else UnsandboxedWorkflowRunner(),
         # With a fixed number of pollers most of them wait on sticky queues, and under load a new
         # ticket's first task starves for seconds (https://github.com/temporalio/sdk-rust/issues/1579).
@@ -69,7 +71,7 @@ def _deployment(settings: Settings) -> WorkerDeploymentConfig | None:
 
 async def serve(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT, then finish what has begun."""
-    engine = make_engine(settings)
+    engine = make_application_engine(settings)
     tracing = start_tracing(settings, "baton-worker")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

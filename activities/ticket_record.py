@@ -17,6 +17,7 @@ from db.notices import insert_notifications
 from db.terms import find_terms
 from db.ticket_histories import lay_foundation, told_otherwise
 from db.ticket_writes import restore_events, restore_row, write_batch
+from db.walls import every_organization
 from domain.commands import Remembered
 from domain.events import CustomerMessage
 from domain.ids import message_id
@@ -83,9 +84,11 @@ class TicketRecord:
             .order_by(event.version.desc())
             .limit(request.requests)
         )
-        async with self._sessions() as session:
-            state = await session.scalar(select(TicketRow.state).where(TicketRow.id == request.ticket_id))
-            requests = (await session.execute(latest)).all()
+        # A reopened run knows its id and nothing else, not even whose it is.
+        with every_organization():
+            async with self._sessions() as session:
+                state = await session.scalar(select(TicketRow.state).where(TicketRow.id == request.ticket_id))
+                requests = (await session.execute(latest)).all()
         if state is None:
             raise ApplicationError(
                 f"The read model has no ticket {request.ticket_id}.", type="ticket_not_found", non_retryable=True

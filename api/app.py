@@ -30,7 +30,7 @@ from api.routers import (
     tickets,
 )
 from api.rule_book import RuleBooks
-from db.engine import make_engine, make_reads, make_sessions
+from db.engine import make_application_engine, make_reads, make_sessions
 from db.queues import Queue, Queues
 from domain.detection.human_request import builtin_detector
 from domain.sentiment.support import builtin_scorer
@@ -117,7 +117,7 @@ def _measure(metrics: ApiMetrics, settings: Settings) -> None:
 def _lifespan(settings: Settings, tracing: Tracing) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        engine = make_engine(settings)
+        engine = make_application_engine(settings)
         read_model = ReadModel(settings)
         read_model.start()
         try:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.client import Client
 
@@ -16,8 +16,10 @@ from api.read_model import ReadModel
 from api.reader import Reader
 from api.rule_book import RuleBooks
 from api.security import hash_api_key, same_secret
+from db.credentials import find_api_key
 from db.engine import Sessions
-from db.models import ApiKey, Member, Team
+from db.models import Member, Team
+from db.walls import enter, whichever_organization
 from domain.events import Actor, ActorKind
 from settings import Settings
 
@@ -65,11 +67,6 @@ class Principal:
     actor: Actor
 
 
-_KEY = select(ApiKey.id, ApiKey.organization_id, ApiKey.name).where(
-    ApiKey.hash == bindparam("digest"), ApiKey.revoked_at.is_(None)
-)
-
-
 async def _principal(
     services: AppServices,
     token: _Token,
@@ -84,14 +81,17 @@ async def _principal(
     if token is None:
         raise Problem("unauthorized", "Send an API key: `Authorization: Bearer <key>`.")
     digest = hash_api_key(token.credentials, services.settings.secret_key)
-    async with services.reads() as session:
-        key = (await session.execute(_KEY, {"digest": digest})).one_or_none()
-        if key is None:
-            raise Problem("unauthorized", "The API key is not known, or it was revoked.")
-        actor = Actor(kind=ActorKind.API_KEY, id=key.id, name=key.name)
-        if on_behalf_of is not None:
+    with whichever_organization():
+        async with services.reads() as session:
+            key = await find_api_key(session, digest)
+    if key is None:
+        raise Problem("unauthorized", "The API key is not known, or it was revoked.")
+    enter(key.organization_id)
+    actor = Actor(kind=ActorKind.API_KEY, id=key.id, name=key.name)
+    if on_behalf_of is not None:
+        async with services.reads() as session:
             member = await find_member(session, key.organization_id, on_behalf_of, "Baton-On-Behalf-Of")
-            actor = Actor(kind=ActorKind.MEMBER, id=member.id, name=member.name)
+        actor = Actor(kind=ActorKind.MEMBER, id=member.id, name=member.name)
     return Principal(organization_id=key.organization_id, key_id=key.id, actor=actor)
 
 
