@@ -12,6 +12,8 @@ from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
+from activities.erasure import Erasing
+from activities.export import Exporting
 from activities.rollout import Rollout
 from activities.roster import Roster
 from activities.ticket_record import TicketRecord
@@ -22,13 +24,15 @@ from settings import Settings, read_settings
 from telemetry import worker_runtime
 from tracing import start_tracing
 from workflows.connection import connect
+from workflows.erasure import ErasureWorkflow
+from workflows.export import ExportWorkflow
 from workflows.registration import SearchAttributesError, ensure_search_attributes
 from workflows.rollout import RolloutWorkflow
 from workflows.ticket import TicketWorkflow
 
 log = structlog.get_logger(__name__)
 
-WORKFLOWS: Sequence[type] = (TicketWorkflow, RolloutWorkflow)
+WORKFLOWS: Sequence[type] = (TicketWorkflow, RolloutWorkflow, ErasureWorkflow, ExportWorkflow)
 
 
 def make_worker(
@@ -36,11 +40,16 @@ def make_worker(
 ) -> Worker:
     """Put the worker together; whoever runs it owns ``client`` and ``sessions``."""
     record, roster, rollout = TicketRecord(sessions), Roster(sessions), Rollout(sessions, client)
+    erasing, exporting = Erasing(sessions, client), Exporting(sessions)
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,
         workflows=workflows,
-        activities=[record.record, record.load, roster.choose, rollout.tell],
+        activities=[
+            *(record.record, record.load, roster.choose, rollout.tell),
+            *(erasing.tickets, erasing.ticket, erasing.requester),
+            *(exporting.files, exporting.page, exporting.finish, exporting.expire),
+        ],
         interceptors=[OneOrganization()],
         workflow_runner=SandboxedWorkflowRunner() if settings.worker_sandboxed else UnsandboxedWorkflowRunner(),
         # With a fixed number of pollers most of them wait on sticky queues, and under load a new

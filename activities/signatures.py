@@ -5,7 +5,7 @@ from uuid import UUID
 from pydantic import Field
 
 from domain.commands import Remembered
-from domain.events import TicketEvent
+from domain.events import Actor, TicketEvent
 from domain.ladders import Frozen, Successor
 from domain.terms import Terms
 from domain.ticket import Ticket
@@ -14,6 +14,13 @@ RECORD_TICKET = "record_ticket"
 LOAD_TICKET = "load_ticket"
 CHOOSE_ASSIGNEE = "choose_assignee"
 TELL_TICKETS = "tell_tickets"
+LIST_TICKETS_TO_ERASE = "list_tickets_to_erase"
+ERASE_TICKET = "erase_ticket"
+ERASE_REQUESTER = "erase_requester"
+LIST_FILES = "list_files"
+EXPORT_PAGE = "export_page"
+FINISH_EXPORT = "finish_export"
+EXPIRE_EXPORT = "expire_export"
 
 
 class TicketBatch(Frozen):
@@ -74,3 +81,62 @@ class ToldTickets(Frozen):
     examined: int
     told: int
     last: UUID | None
+
+
+class EraseRequester(Frozen):
+    """Which requester is erased, and who asked for it; ``after`` is the ticket the last page ended with."""
+
+    organization_id: UUID
+    requester_id: UUID
+    erasure_id: UUID
+    actor: Actor
+    after: UUID | None = None
+    tickets: int = 0
+
+
+class TicketsToErase(Frozen):
+    """A page of the requester's tickets; ``last`` is where the next begins, ``None`` when there is none."""
+
+    ids: tuple[UUID, ...]
+    last: UUID | None
+
+
+class EraseTicket(Frozen):
+    """Erase the words on one ticket, from its workflow and its record."""
+
+    organization_id: UUID
+    ticket_id: UUID
+    erasure_id: UUID
+    actor: Actor
+
+
+class ExportRequest(Frozen):
+    """The export that something is done for."""
+
+    organization_id: UUID
+    export_id: UUID
+
+
+class ExportFiles(Frozen):
+    """The files of an export, in the order in which they are written."""
+
+    names: tuple[str, ...]
+
+
+class ExportPageRequest(ExportRequest):
+    """Write one page of a file, the rows behind ``after``."""
+
+    file: str
+    number: int
+    after: tuple[str, ...] | None = None
+
+
+class ExportedPage(Frozen):
+    """A page that is written; ``last`` is where the next begins, ``None`` when there is none.
+
+    ``given_up``: the export is no longer wanted, and nothing was written.
+    """
+
+    rows: int
+    last: tuple[str, ...] | None
+    given_up: bool = False

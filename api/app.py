@@ -24,6 +24,7 @@ from api.routers import (
     members,
     messages,
     organizations,
+    privacy,
     reminder_ladders,
     sla_policies,
     teams,
@@ -54,6 +55,7 @@ _NOUNS = (
     organizations,
     members,
     teams,
+    privacy,
 )
 
 _DESCRIPTION = """Tickets that are never dropped: each one is a durable Temporal workflow.

@@ -56,6 +56,7 @@ class EventKind(StrEnum):
     SLA_WARNING = "sla_warning"
     SLA_BREACHED = "sla_breached"
     COMMAND_REFUSED = "command_refused"
+    ERASED = "erased"
 
 
 class NoticeKind(StrEnum):

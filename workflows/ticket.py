@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
         Command,
         CustomerReplied,
         Edit,
+        Erase,
         Escalate,
         NoteAdded,
         PolicyChanged,
@@ -46,7 +47,7 @@ class TicketWorkflow:
     """One ticket from its creation to its closing; reopening starts another run of the same id.
 
     Updates: ``change_status``, ``assign``, ``edit``, ``escalate`` (each refused by its validator
-    before it enters history).
+    before it enters history); ``erase`` (which nothing refuses).
     Signals: ``customer_replied``, ``agent_replied``, ``note_added``, ``policy_changed`` (facts);
     ``submit`` (a command whose sender does not wait).
     Query: ``live`` (the state and the next timers).
@@ -63,6 +64,7 @@ class TicketWorkflow:
         self._attributes_of: Ticket | None = start.ticket
         self._alarms: dict[Timer, asyncio.Task[None]] = {}
         self._alarm_rang = False
+        self._forgets = False
         if start.ticket and start.created:
             created = start.created
             self._outbox.description = created.description
@@ -85,7 +87,7 @@ class TicketWorkflow:
             await self._load()
         while True:
             # First, so that a steady stream of commands cannot keep a run from ending.
-            if self._is_long() and self._outbox.portable and self._ticket.status is not Status.CLOSED:
+            if self._is_over and self._ticket.status is not Status.CLOSED:
                 await self._continue_as_new()
             elif self._outbox:
                 await self._record()
@@ -129,6 +131,18 @@ class TicketWorkflow:
     @escalate.validator
     def validate_escalate(self, command: Escalate) -> None:
         self._check(command)
+
+    @workflow.update(description="Forget the customer's words")
+    async def erase(self, command: Erase) -> str:
+        """The run whose history still has the words: this one, which ends as soon as it has recorded this, or the last.
+
+        Empty where this run forgot nothing and follows on no other.
+        """
+        await self._loaded()
+        if command.request_id not in self._remembered:
+            self._take(lifecycle.erased(self._ticket, command, workflow.now()), command.request_id)
+            self._forgets = True
+        return workflow.info().run_id if self._forgets else workflow.info().continued_run_id or ""
 
     @workflow.signal(description="A command whose sender does not wait for its outcome")
     async def submit(self, submitted: Submitted) -> None:
@@ -251,7 +265,9 @@ class TicketWorkflow:
             await self._fire(first)
             return
         self._arm(waits)
-        await workflow.wait_condition(lambda: bool(self._outbox) or self._alarm_rang or self._is_long())
+        await workflow.wait_condition(
+            lambda: bool(self._outbox) or self._alarm_rang or self._is_long() or self._forgets
+        )
         self._alarm_rang = False
 
     async def _fire(self, timer: Timer) -> None:
@@ -274,6 +290,11 @@ class TicketWorkflow:
     async def _ring(self, timer: Timer) -> None:
         await workflow.sleep(timer.due_at - workflow.now(), summary=timer.summary)
         self._alarm_rang = True
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether another run has to go on: this one is long, or must be forgotten with all that its outbox held."""
+        return not self._outbox if self._forgets else self._is_long() and self._outbox.portable
 
     def _is_long(self) -> bool:
         info = workflow.info()

@@ -37,7 +37,7 @@ from tests.api.tenant import Tenant, new_tenant
 WITHOUT_AN_ORGANIZATION: dict[str, str] = {}
 """Tables that no wall stands before, each with the reason."""
 
-LOGIN, PASSWORD = "baton_app", "password-of-the-tests"
+LOGIN, PASSWORD = "walled", "password-of-the-tests"
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +226,7 @@ def test_every_table_has_its_wall(settings: Settings) -> None:
             " JOIN pg_policies p ON p.tablename = c.relname"
             " WHERE c.relrowsecurity AND c.relforcerowsecurity GROUP BY 1"
         ).fetchall()
-    walls = dict(standing)
+    walls: dict[str, list[str]] = dict(standing)
     for table in Table.metadata.sorted_tables:
         expected = None if table.name in WITHOUT_AN_ORGANIZATION else ["everything", "one_organization"]
         assert walls.get(table.name) == expected, (

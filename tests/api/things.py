@@ -42,6 +42,16 @@ class Things:
                 policy = await self._thing("/sla-policies")
                 made = await self.tenant.post(f"/sla-policies/{policy}/apply", {"dry_run": False, "to": "running"})
                 self.ids[collection] = made["rollout_id"]
+            elif collection == "/requesters":
+                customer = {"external_id": f"customer-{uuid4()}", "name": "A customer"}
+                self.ids[collection] = (await self.tenant.ticket(requester=customer))["requester"]["id"]
+            elif collection == "/erasures":
+                erased = await self._thing("/requesters")
+                self.ids[collection] = (await self.tenant.call("DELETE", f"/requesters/{erased}")).json()["id"]
+            elif collection == "/exports":
+                made = await self.tenant.post(collection, _EXAMPLES["POST", collection][0])
+                self.ids[collection] = made["id"]
+                await self.tenant.finished(f"/exports/{made['id']}")
             elif collection == "/conversations":
                 # Known by the id its platform gave it, and made by its first message.
                 message = _EXAMPLES["POST", "/conversations/{external_id}/messages"][0]
