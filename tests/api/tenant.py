@@ -119,7 +119,8 @@ class Tenant:
             assert found["status"] == "done", found
             return found
 
-        return await eventually(is_done, timeout=20)
+        # Temporal takes a quarter of a minute to delete a history.
+        return await eventually(is_done, timeout=60)
 
     async def becomes(self, ticket: Json, status: str) -> Json:
         """Wait until the ticket has the status."""
