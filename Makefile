@@ -41,6 +41,10 @@ bench: $(DEV) ## Measure cost, speed and lists at size, about 25 minutes (ARGS="
 chaos: $(DEV) ## Kill and stop every part while clients work; fails on anything lost or doubled (ARGS="--seed 2")
 	$(BIN)/python -m tests.chaos $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(DEV) ## Send every operation what nobody would think of, about ten minutes (BATON_FUZZ_EXAMPLES=1000 for more)
+	BATON_FUZZ_EXAMPLES=$${BATON_FUZZ_EXAMPLES:-200} $(BIN)/python -m pytest -n 2 tests/api/test_fuzzing.py $(ARGS)
+
 .PHONY: check
 check: $(DEV) ## Check format, lint and types
 	$(BIN)/ruff format --check .

@@ -15,6 +15,8 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from activities.backtest import Backtests
 from activities.bulk import BulkChanges
 from activities.desk import Desk
+from activities.erasure import Erasing
+from activities.export import Exporting
 from activities.letters import Letters
 from activities.mail import Post
 from activities.mail_server import MailServer
@@ -24,7 +26,8 @@ from activities.rollout import Rollout
 from activities.roster import Roster
 from activities.sweep import Sweep
 from activities.ticket_record import TicketRecord
-from db.engine import Sessions, make_engine, make_sessions
+from activities.walls import OneOrganization
+from db.engine import Sessions, make_application_engine, make_sessions
 from observability import configure_logging
 from settings import Settings, read_settings
 from telemetry import worker_runtime
@@ -33,6 +36,8 @@ from workflows.backtest import BacktestWorkflow
 from workflows.bell import ensure_sweeps, make_bell
 from workflows.bulk import BulkChangeWorkflow
 from workflows.connection import connect
+from workflows.erasure import ErasureWorkflow
+from workflows.export import ExportWorkflow
 from workflows.gathering import GatheringWorkflow
 from workflows.hand_out import HandOutWorkflow
 from workflows.registration import SearchAttributesError, ensure_search_attributes
@@ -54,6 +59,8 @@ WORKFLOWS: Sequence[type] = (
     SendingWorkflow,
     SweepWorkflow,
     BulkChangeWorkflow,
+    ErasureWorkflow,
+    ExportWorkflow,
 )
 
 
@@ -67,6 +74,7 @@ def make_worker(
     backtests, merging, bulk = Backtests(sessions), Merging(sessions, client), BulkChanges(sessions, client)
     post = Post(sessions, _mail_server(settings), _letters(settings))
     sweep = Sweep(sessions, bell, mails=settings.smtp_host is not None, gather=settings.mail_gather)
+    erasing, exporting = Erasing(sessions, client), Exporting(sessions)
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,
@@ -77,7 +85,10 @@ def make_worker(
             *(desk.hand_out, removal.release),
             *(merging.merge, merging.forward, bulk.change),
             *(post.plan, post.fold, post.send, post.give_up, sweep.sweep),
+            *(erasing.tickets, erasing.ticket, erasing.requester),
+            *(exporting.files, exporting.page, exporting.finish, exporting.expire),
         ],
+        interceptors=[OneOrganization()],
         workflow_runner=SandboxedWorkflowRunner() if settings.worker_sandboxed else UnsandboxedWorkflowRunner(),
         # With a fixed number of pollers most of them wait on sticky queues, and under load a new
         # ticket's first task starves for seconds (https://github.com/temporalio/sdk-rust/issues/1579).
@@ -131,7 +142,7 @@ def _deployment(settings: Settings) -> WorkerDeploymentConfig | None:
 
 async def serve(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT, then finish what has begun."""
-    engine = make_engine(settings)
+    engine = make_application_engine(settings)
     tracing = start_tracing(settings, "baton-worker")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

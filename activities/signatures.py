@@ -7,7 +7,7 @@ from pydantic import Field, JsonValue
 
 from domain.assignment import Offer
 from domain.commands import Absorb, AgentReplied, CustomerReplied, NoteAdded, Remembered
-from domain.events import TicketEvent
+from domain.events import Actor, TicketEvent
 from domain.ladders import Frozen, Successor
 from domain.mail import MailState
 from domain.terms import Terms
@@ -28,6 +28,13 @@ SWEEP = "sweep"
 MERGE_TICKET = "merge_ticket"
 FORWARD_FACT = "forward_fact"
 CHANGE_TICKETS = "change_tickets"
+LIST_TICKETS_TO_ERASE = "list_tickets_to_erase"
+ERASE_TICKET = "erase_ticket"
+ERASE_REQUESTER = "erase_requester"
+LIST_FILES = "list_files"
+EXPORT_PAGE = "export_page"
+FINISH_EXPORT = "finish_export"
+EXPIRE_EXPORT = "expire_export"
 
 
 class TicketBatch(Frozen):
@@ -225,3 +232,62 @@ class ChangedTickets(Frozen):
 
     examined: int
     over: bool
+
+
+class EraseRequester(Frozen):
+    """Which requester is erased, and who asked for it; ``after`` is the ticket the last page ended with."""
+
+    organization_id: UUID
+    requester_id: UUID
+    erasure_id: UUID
+    actor: Actor
+    after: UUID | None = None
+    tickets: int = 0
+
+
+class TicketsToErase(Frozen):
+    """A page of the requester's tickets; ``last`` is where the next begins, ``None`` when there is none."""
+
+    ids: tuple[UUID, ...]
+    last: UUID | None
+
+
+class EraseTicket(Frozen):
+    """Erase the words on one ticket, from its workflow and its record."""
+
+    organization_id: UUID
+    ticket_id: UUID
+    erasure_id: UUID
+    actor: Actor
+
+
+class ExportRequest(Frozen):
+    """The export that something is done for."""
+
+    organization_id: UUID
+    export_id: UUID
+
+
+class ExportFiles(Frozen):
+    """The files of an export, in the order in which they are written."""
+
+    names: tuple[str, ...]
+
+
+class ExportPageRequest(ExportRequest):
+    """Write one page of a file, the rows behind ``after``."""
+
+    file: str
+    number: int
+    after: tuple[str, ...] | None = None
+
+
+class ExportedPage(Frozen):
+    """A page that is written; ``last`` is where the next begins, ``None`` when there is none.
+
+    ``given_up``: the export is no longer wanted, and nothing was written.
+    """
+
+    rows: int
+    last: tuple[str, ...] | None
+    given_up: bool = False

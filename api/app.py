@@ -43,6 +43,7 @@ from api.routers import (
     messages,
     notifications,
     organizations,
+    privacy,
     reminder_ladders,
     requesters,
     routing_rules,
@@ -54,7 +55,7 @@ from api.routers import (
     watchers,
 )
 from api.rule_book import RuleBooks
-from db.engine import make_engine, make_reads, make_sessions
+from db.engine import make_application_engine, make_reads, make_sessions
 from db.queues import Queue, Queues
 from domain.detection.human_request import builtin_detector
 from domain.sentiment.support import builtin_scorer
@@ -95,6 +96,7 @@ _NOUNS = (
     doors,
     sessions,
     analytics,
+    privacy,
 )
 
 _DESCRIPTION = """Tickets that are never dropped: each one is a durable Temporal workflow.
@@ -162,7 +164,7 @@ def _measure(metrics: ApiMetrics, settings: Settings) -> None:
 def _lifespan(settings: Settings, tracing: Tracing) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        engine = make_engine(settings)
+        engine = make_application_engine(settings)
         listener = Listener(settings)
         read_model, live_feed = ReadModel(listener), LiveFeed(listener, make_reads(engine))
         listener.start()

@@ -1,6 +1,7 @@
 """What route handlers ask for: who calls, a database session, the services the application was built with."""
 
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
@@ -27,8 +28,9 @@ from db.callers import SessionCaller, find_by_key, find_by_session, note_use_of_
 from db.engine import Sessions
 from db.mail import Bell, ring_for
 from db.models import Member, Team
+from db.walls import enter, every_organization, whichever_organization
 from domain.events import Actor, ActorKind
-from domain.permissions import OPERATIONS, Permission, Role, Scope, has_scope, refusal
+from domain.permissions import OPERATIONS, Access, Permission, Role, Scope, has_scope, refusal
 from settings import Settings
 
 
@@ -65,9 +67,12 @@ async def _session(request: Request, services: AppServices) -> AsyncIterator[Asy
     What it changes is noted in the audit log as done by the caller; what it leaves to be mailed is woken once the
     request is answered.
     """
-    async with services.sessions() as session:
-        audit_by(session, lambda: getattr(request.state, "origin", None))
-        yield session
+    # Who signs in, or is invited, is not of one organization yet.
+    outside = permission_of(request).access in (Access.PUBLIC, Access.SIGNED_IN)
+    with every_organization() if outside else nullcontext():
+        async with services.sessions() as session:
+            audit_by(session, lambda: getattr(request.state, "origin", None))
+            yield session
     await ring_for(session, services.bell)
 
 
@@ -140,10 +145,13 @@ async def principal(
 
 async def _by_key(services: Services, key: str, on_behalf_of: UUID | None) -> Principal:
     digest = hash_api_key(key, services.settings.secret_key)
+    with whichever_organization():
+        async with services.reads() as session:
+            found = await find_by_key(session, digest, on_behalf_of)
+    if found is None:
+        raise Problem("unauthorized", "The API key is not known, has expired, or was revoked.")
+    enter(found.organization_id)
     async with services.reads() as session:
-        found = await find_by_key(session, digest, on_behalf_of)
-        if found is None:
-            raise Problem("unauthorized", "The API key is not known, has expired, or was revoked.")
         await note_use_of_key(session, found, datetime.now(UTC))
     scopes = None if found.scopes is None else frozenset(map(Scope, found.scopes))
     if on_behalf_of is None:
@@ -168,6 +176,7 @@ async def _by_session(
             "organization_required",
             "You are no active member of that organization; GET /session lists those you may choose.",
         )
+    enter(found.organization_id)
     actor = Actor(kind=ActorKind.MEMBER, id=found.member_id, name=found.member_name)
     return Principal(found.organization_id, None, actor, Role(found.role)), found.session_id
 
@@ -177,14 +186,19 @@ async def _session_caller(
 ) -> SessionCaller:
     """The session the cookie names, kept from ending by being used."""
     refuse_other_sites(request, cookie=True)
-    async with services.reads() as session:
-        found = await find_by_session(session, session_hash(cookie, services.settings), organization_id)
-        if found is None:
-            raise Problem("unauthorized", "The session has ended; sign in again.")
-        settings = services.settings
-        await prolong_session(
-            session, found, datetime.now(UTC), idle=settings.session_idle, longest=settings.session_longest
-        )
+    with every_organization():
+        async with services.reads() as session:
+            return await _prolonged(session, services.settings, cookie, organization_id)
+
+
+async def _prolonged(
+    session: AsyncSession, settings: Settings, cookie: str, organization_id: UUID | None
+) -> SessionCaller:
+    found = await find_by_session(session, session_hash(cookie, settings), organization_id)
+    if found is None:
+        raise Problem("unauthorized", "The session has ended; sign in again.")
+    now = datetime.now(UTC)
+    await prolong_session(session, found, now, idle=settings.session_idle, longest=settings.session_longest)
     return found
 
 
@@ -208,8 +222,9 @@ async def _maybe_signed_in(request: Request, services: AppServices) -> SessionCa
     cookie = token_of(request)
     if cookie is None:
         return None
-    async with services.reads() as session:
-        return await find_by_session(session, session_hash(cookie, services.settings), None)
+    with every_organization():
+        async with services.reads() as session:
+            return await find_by_session(session, session_hash(cookie, services.settings), None)
 
 
 MaybeSignedIn = Annotated[SessionCaller | None, Depends(_maybe_signed_in)]

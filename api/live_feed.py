@@ -16,6 +16,7 @@ from api.listener import Listener
 from db.channels import LIVE, TICKETS
 from db.engine import Sessions
 from db.live_events import Happening, Position, is_forgotten, read_after
+from db.walls import every_organization
 
 log = structlog.get_logger(__name__)
 
@@ -99,7 +100,8 @@ class LiveFeed:
 
     def start(self) -> None:
         """Begin to read; whoever starts it stops it."""
-        self._task = asyncio.create_task(self._read_forever(), name="live-feed")
+        with every_organization():  # one reading serves the streams of all; each is offered its own
+            self._task = asyncio.create_task(self._read_forever(), name="live-feed")
 
     async def stop(self) -> None:
         """End every stream, and stop reading."""

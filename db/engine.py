@@ -3,12 +3,25 @@
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from db.audit import AuditedSession
+from db.walls import ROLE, build_wall
 from settings import Settings
 
 Sessions = async_sessionmaker[AsyncSession]
 
 
+def make_application_engine(settings: Settings) -> AsyncEngine:
+    """What API and worker connect by: sees the rows of the organization they work for (``db.walls``), no others."""
+    engine = _make_engine(settings, f" -c role={ROLE}")
+    build_wall(engine)
+    return engine
+
+
 def make_engine(settings: Settings) -> AsyncEngine:
+    """For what looks after all organizations (repair, benchmarks): sees what the user of the address may see."""
+    return _make_engine(settings)
+
+
+def _make_engine(settings: Settings, options: str = "") -> AsyncEngine:
     """A pool of connections that give up in time: an outage becomes an error, never a hang."""
     seconds = settings.database_timeout.total_seconds()
     return create_async_engine(
@@ -23,7 +36,7 @@ def make_engine(settings: Settings) -> AsyncEngine:
         connect_args={
             "connect_timeout": max(2, round(seconds)),
             "options": f"-c statement_timeout={round(seconds * 1000)} -c lock_timeout={round(seconds * 1000)}"
-            " -c idle_in_transaction_session_timeout=30000",
+            f" -c idle_in_transaction_session_timeout=30000{options}",
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,

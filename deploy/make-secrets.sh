@@ -24,6 +24,7 @@ encryption_key() {
 make_secret postgres_password openssl rand -hex 24
 make_secret temporal_database_password openssl rand -hex 24
 make_secret baton_database_password openssl rand -hex 24
+make_secret baton_app_database_password openssl rand -hex 24
 make_secret baton_secret_key openssl rand -hex 32
 make_secret baton_operator_key openssl rand -hex 32
 make_secret baton_codec_token openssl rand -hex 32

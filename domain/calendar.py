@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, NamedTuple
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 
 from domain.errors import BeyondHorizon, InvalidCalendar
 from domain.ladders import Frozen
@@ -56,6 +56,12 @@ def _midnight(value: object) -> object:
     return time(0) if value in ("24:00", "24:00:00") else value
 
 
+# Not JSON Schema's format "time", which has an offset: what the clock on the wall shows has none.
+WallTime = Annotated[
+    time, WithJsonSchema({"type": "string", "pattern": r"^\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?$", "examples": ["09:00"]})
+]
+
+
 class Hours(Frozen):
     """From ``opens`` until just before ``closes``, in local wall time.
 
@@ -63,8 +69,8 @@ class Hours(Frozen):
     00:00 (also written 24:00) is the whole day.
     """
 
-    opens: time
-    closes: Annotated[time, BeforeValidator(_midnight)]
+    opens: WallTime
+    closes: Annotated[WallTime, BeforeValidator(_midnight)]
 
 
 class WeeklyHours(Hours):

@@ -137,6 +137,13 @@ class NoteAdded(Frozen):
         return str(self.note_id)
 
 
+class Erase(Frozen):
+    """The requester's words are to be forgotten; ``request_id`` names the erasure, and counts once."""
+
+    request_id: str
+    actor: Actor = SYSTEM
+
+
 class PolicyChanged(Frozen):
     """The organization's rules changed in a way that concerns running tickets."""
 

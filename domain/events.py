@@ -58,6 +58,7 @@ class EventKind(StrEnum):
     COMMAND_REFUSED = "command_refused"
     MERGED = "merged"
     ABSORBED = "absorbed"
+    ERASED = "erased"
 
 
 class NoticeKind(StrEnum):

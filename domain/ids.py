@@ -45,6 +45,16 @@ def message_id(of_conversation_id: UUID, external_id: str) -> UUID:
     return uuid5(of_conversation_id, external_id)
 
 
+def erasure_workflow_id(organization_id: UUID, erasure_id: UUID) -> str:
+    """The workflow that erases a requester."""
+    return f"erasure-{organization_id}-{erasure_id}"
+
+
+def export_workflow_id(organization_id: UUID, export_id: UUID) -> str:
+    """The workflow that writes an export."""
+    return f"export-{organization_id}-{export_id}"
+
+
 def workflow_id(of_ticket_id: UUID) -> str:
     """The workflow that owns a ticket."""
     return f"ticket-{of_ticket_id}"

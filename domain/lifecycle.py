@@ -17,6 +17,7 @@ from domain.commands import (
     Command,
     CustomerReplied,
     Edit,
+    Erase,
     Escalate,
     Merge,
     NoteAdded,
@@ -41,7 +42,7 @@ from domain.events import (
 )
 from domain.ladders import Target
 from domain.story import Story
-from domain.ticket import ACTIVE, Move, Status, Ticket, legal_targets, move_between
+from domain.ticket import ACTIVE, ERASED_TITLE, Move, Status, Ticket, legal_targets, move_between
 
 REMOVED = "Whoever had the ticket was removed from the organization."
 """Why a ticket is released."""
@@ -219,6 +220,14 @@ def policy_changed(ticket: Ticket, fact: PolicyChanged, now: datetime) -> Story:
     if ticket.status is Status.RESOLVED:
         changes["auto_close_at"] = None
     story.tell(EventKind.POLICY_CHANGED, reason=fact.reason, changes=changes)
+    return story
+
+
+def erased(ticket: Ticket, command: Erase, now: datetime) -> Story:
+    """The ticket without its requester's words, whatever its status; the event does not repeat what they were."""
+    story = Story(ticket, now, command.actor, command.request_id)
+    story.tell(EventKind.ERASED, changes={"title": ERASED_TITLE})
+    story.events[-1] = story.events[-1].model_copy(update={"changes": {}})
     return story
 
 

@@ -16,6 +16,9 @@ MAX_DESCRIPTION = 20_000
 MAX_TAGS = 50
 MAX_TAG = 50
 
+ERASED_TITLE = "Erased"
+"""What a ticket is called once its requester's words have been erased."""
+
 
 class Status(StrEnum):
     """Where a ticket stands."""

@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
         Command,
         CustomerReplied,
         Edit,
+        Erase,
         Escalate,
         Merge,
         NoteAdded,
@@ -50,7 +51,8 @@ class TicketWorkflow:
     """One ticket from its creation to its closing; reopening starts another run of the same id.
 
     Updates: ``change_status``, ``assign``, ``edit``, ``escalate``, ``merge``, ``absorb`` (each refused by its
-    validator before it enters history; ``absorb`` is asked by the ticket that merges into this one).
+    validator before it enters history; ``absorb`` is asked by the ticket that merges into this one); ``erase`` (which
+    nothing refuses).
     Signals: ``customer_replied``, ``agent_replied``, ``note_added``, ``policy_changed`` (facts);
     ``offered`` (a member was chosen for it); ``submit`` (a command whose sender does not wait).
     Query: ``live`` (the state and the next timers).
@@ -68,6 +70,7 @@ class TicketWorkflow:
         self._alarms: dict[Timer, asyncio.Task[None]] = {}
         self._alarm_rang = False
         self._merging = Merging()
+        self._forgets = False
         if start.ticket and start.created:
             created = start.created
             self._outbox.description = created.description
@@ -90,7 +93,7 @@ class TicketWorkflow:
             await self._load()
         while True:
             # First, so that a steady stream of commands cannot keep a run from ending.
-            if self._is_long() and self._can_continue():
+            if self._is_over and self._ticket.status is not Status.CLOSED:
                 await self._continue_as_new()
             elif self._outbox:
                 await self._record()
@@ -165,6 +168,18 @@ class TicketWorkflow:
     @absorb.validator
     def validate_absorb(self, command: Absorb) -> None:
         self._check(command)
+
+    @workflow.update(description="Forget the customer's words")
+    async def erase(self, command: Erase) -> str:
+        """The run whose history still has the words: this one, which ends as soon as it has recorded this, or the last.
+
+        Empty where this run forgot nothing and follows on no other.
+        """
+        await self._loaded()
+        if command.request_id not in self._remembered:
+            self._take(lifecycle.erased(self._ticket, command, workflow.now()), command.request_id)
+            self._forgets = True
+        return workflow.info().run_id if self._forgets else workflow.info().continued_run_id or ""
 
     @workflow.signal(description="A command whose sender does not wait for its outcome")
     async def submit(self, submitted: Submitted) -> None:
@@ -340,7 +355,12 @@ class TicketWorkflow:
             return
         self._arm(waits)
         await workflow.wait_condition(
-            lambda: bool(self._outbox or self._merging or self._merging.held) or self._alarm_rang or self._is_long()
+            lambda: (
+                bool(self._outbox or self._merging or self._merging.held)
+                or self._alarm_rang
+                or self._is_long()
+                or self._forgets
+            )
         )
         self._alarm_rang = False
 
@@ -365,14 +385,19 @@ class TicketWorkflow:
         await workflow.sleep(timer.due_at - workflow.now(), summary=timer.summary)
         self._alarm_rang = True
 
+    @property
+    def _is_over(self) -> bool:
+        """Whether another run has to go on: this one is long, or must be forgotten with all that its outbox held."""
+        return not self._outbox if self._forgets else self._is_long() and self._outbox.portable and not self._is_merging
+
     def _is_long(self) -> bool:
         info = workflow.info()
         return info.get_current_history_length() >= self._history_limit or info.is_continue_as_new_suggested()
 
-    def _can_continue(self) -> bool:
-        """Whether the next run can be given all there is."""
-        under_way = bool(self._merging or self._merging.held)
-        return self._outbox.portable and not under_way and self._ticket.status is not Status.CLOSED
+    @property
+    def _is_merging(self) -> bool:
+        """Whether there is something that the next run could not be given."""
+        return bool(self._merging or self._merging.held)
 
     async def _continue_as_new(self) -> NoReturn:
         await workflow.wait_condition(workflow.all_handlers_finished)

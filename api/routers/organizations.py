@@ -24,6 +24,7 @@ from api.schemas.organization import (
 )
 from api.security import hash_api_key, hint, new_api_key
 from db.models import ApiKey, Organization
+from db.walls import enter
 from domain.permissions import Role, Scope, has_scope, highest_gift
 
 router = APIRouter(tags=["organization"])
@@ -35,6 +36,7 @@ async def create_organization(
 ) -> NewOrganizationView:
     """Create a tenant with its first API key, which is shown in this answer and never again."""
     organization_id = uuid5(NAMESPACE_URL, f"organization:{request.key}")
+    enter(organization_id)
     # Kept in the new organization's own realm, where its programs' keys are: the prefix keeps the two apart.
     creation = RequestId(key=f"organization:{request.key}", fingerprint=request.fingerprint, given=request.given)
     async with session.begin():

@@ -9,6 +9,7 @@ from db.models.ladder import EscalationLadderRow, ReminderLadderRow
 from db.models.notice import LiveEvent, Mail, NotificationSettings
 from db.models.organization import ApiKey, IdempotentRequest, Organization
 from db.models.people import Member, Notification, Team, TeamMember
+from db.models.privacy import Erasure, Export, ExportPage
 from db.models.rule import Backtest, Decision, RuleRow, RuleVersion
 from db.models.sla import CalendarRow, SlaPolicyRow, SlaPolicyVersion
 from db.models.table import Table
@@ -27,7 +28,10 @@ __all__ = [
     "Channel",
     "Conversation",
     "Decision",
+    "Erasure",
     "EscalationLadderRow",
+    "Export",
+    "ExportPage",
     "IdempotentRequest",
     "Identity",
     "Invitation",

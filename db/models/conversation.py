@@ -31,7 +31,10 @@ class Channel(Table):
 
 
 class Requester(Table):
-    """A customer who writes; ``external_id`` is the caller's own name for them."""
+    """A customer who writes; ``external_id`` is the caller's own name for them.
+
+    ``erased_at`` is when what was known of them was erased for the last time.
+    """
 
     __tablename__ = "requesters"
 
@@ -40,6 +43,7 @@ class Requester(Table):
     external_id: Mapped[str | None]
     name: Mapped[str | None]
     email: Mapped[str | None]
+    erased_at: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
 
     __table_args__ = (
@@ -83,7 +87,7 @@ class Message(Table):
 
     ``author_kind`` is ``customer``, ``bot``, ``agent`` or ``system``; ``automatic`` marks a machine's reply
     in a customer's name. ``sent_at`` is the sender's time, ``created_at`` when it was stored. ``reading`` is what was
-    read in a customer's message (``domain.reading.Reading``).
+    read in a customer's message (``domain.reading.Reading``). ``erased`` messages have lost their words.
     """
 
     __tablename__ = "messages"
@@ -99,6 +103,7 @@ class Message(Table):
     body: Mapped[str]
     automatic: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     reading: Mapped[dict[str, Any] | None]
+    erased: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     sent_at: Mapped[datetime]
     created_at: Mapped[CreatedAt]
 

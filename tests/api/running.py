@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from temporalio.client import Client
 
 from api.app import create_app
-from db.engine import make_engine, make_sessions
+from db.engine import make_application_engine, make_sessions
 from embedded.ports import LOOPBACK
 from settings import Settings
 from worker import make_worker
@@ -68,7 +68,7 @@ async def serving(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 @asynccontextmanager
 async def working(temporal: Client, settings: Settings) -> AsyncIterator[None]:
     """A worker with the real activities."""
-    engine = make_engine(settings)
+    engine = make_application_engine(settings)
     try:
         async with make_worker(temporal, settings, make_sessions(engine)):
             yield

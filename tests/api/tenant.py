@@ -111,6 +111,17 @@ class Tenant:
             if cursor is None:
                 return
 
+    async def finished(self, path: str) -> Json:
+        """Wait until what the path names is done."""
+
+        async def is_done() -> Json:
+            found: Json = await self.get(path)
+            assert found["status"] == "done", found
+            return found
+
+        # Temporal takes a quarter of a minute to delete a history.
+        return await eventually(is_done, timeout=60)
+
     async def becomes(self, ticket: Json, status: str) -> Json:
         """Wait until the ticket has the status."""
 

@@ -12,6 +12,9 @@ from tests.api.tenant import Tenant
 
 _EXAMPLES = {(each.method, each.below_prefix): each.examples for each in OPERATIONS}
 
+_MADE_AT = {"/backtests": "/escalation-events/backtests", "/bulk-changes": "/tickets/bulk"}
+"""Where things are made that have another path afterwards."""
+
 
 class Things:
     """What a tenant has; ``ids`` are those of the things made so far, by the path of their kind."""
@@ -40,41 +43,52 @@ class Things:
 
     async def _thing(self, collection: str) -> str:
         if collection not in self.ids:
-            if collection == "/sla-rollouts":
-                policy = await self._thing("/sla-policies")
-                made = await self.tenant.post(f"/sla-policies/{policy}/apply", {"dry_run": False, "to": "running"})
-                self.ids[collection] = made["rollout_id"]
-            elif collection == "/requesters":
-                # Known once they have written.
-                await self._thing("/conversations")
-                self.ids[collection] = (await self.tenant.get(collection))["items"][-1]["id"]
-            elif collection == "/backtests":
-                draft = _EXAMPLES["POST", "/escalation-events/backtests"][0]
-                self.ids[collection] = (await self.tenant.post("/escalation-events/backtests", draft))["id"]
-            elif collection == "/bulk-changes":
-                made = await self.tenant.post("/tickets/bulk", _EXAMPLES["POST", "/tickets/bulk"][0])
-                self.ids[collection] = made["id"]
-            elif collection == "/watchers":
-                self.ids[collection] = await self._thing("/members")
-            elif collection == "/links":
-                # Of the ticket the path names, and gone with it: each path gets its own.
-                other = await self.tenant.post("/tickets", _EXAMPLES["POST", "/tickets"][0])
-                link = {"kind": "related", "ticket_id": other["id"]}
-                made = await self.tenant.post(f"/tickets/{await self._thing('/tickets')}/links", link)
-                return str(made["id"])
-            elif collection == "/conversations":
-                # Known by the id its platform gave it, and made by its first message.
-                message = _EXAMPLES["POST", "/conversations/{external_id}/messages"][0]
-                self.ids[collection] = f"chat-{uuid4()}"
-                await self.tenant.post(f"/conversations/{self.ids[collection]}/messages", message)
-            elif collection == "/invitations":
-                invitation = {"email": f"{uuid4()}@example.com"}
-                made = await self.tenant.post(collection, {"invitations": [invitation]})
-                self.ids[collection] = made["items"][0]["id"]
-            elif collection == "/members":
-                # One who was removed keeps the address.
-                self.ids[collection] = (await self.tenant.member())["id"]
-            else:
-                made = await self.tenant.post(collection, _EXAMPLES["POST", collection][0])
-                self.ids[collection] = made["id"]
-        return self.ids[collection]
+            making = getattr(self, f"_make_{collection[1:].replace('-', '_')}", None)
+            self.ids[collection] = await (making() if making else self._make(_MADE_AT.get(collection, collection)))
+        made = self.ids[collection]
+        if collection == "/links":
+            del self.ids[collection]  # of the ticket the path names, and gone with it: each path gets its own
+        return made
+
+    async def _make(self, path: str) -> str:
+        made: str = (await self.tenant.post(path, _EXAMPLES["POST", path][0]))["id"]
+        return made
+
+    async def _make_sla_rollouts(self) -> str:
+        policy = await self._thing("/sla-policies")
+        made = await self.tenant.post(f"/sla-policies/{policy}/apply", {"dry_run": False, "to": "running"})
+        return str(made["rollout_id"])
+
+    async def _make_requesters(self) -> str:
+        customer = {"external_id": f"customer-{uuid4()}", "name": "A customer"}
+        return str((await self.tenant.ticket(requester=customer))["requester"]["id"])
+
+    async def _make_watchers(self) -> str:
+        return await self._thing("/members")
+
+    async def _make_links(self) -> str:
+        link = {"kind": "related", "ticket_id": await self._make("/tickets")}
+        return str((await self.tenant.post(f"/tickets/{await self._thing('/tickets')}/links", link))["id"])
+
+    async def _make_erasures(self) -> str:
+        erased = await self._thing("/requesters")
+        return str((await self.tenant.call("DELETE", f"/requesters/{erased}")).json()["id"])
+
+    async def _make_exports(self) -> str:
+        made = await self._make("/exports")
+        await self.tenant.finished(f"/exports/{made}")
+        return made
+
+    async def _make_conversations(self) -> str:
+        """Known by the id its platform gave it, and made by its first message."""
+        external_id, path = f"chat-{uuid4()}", "/conversations/{external_id}/messages"
+        await self.tenant.post(path.format(external_id=external_id), _EXAMPLES["POST", path][0])
+        return external_id
+
+    async def _make_invitations(self) -> str:
+        made = await self.tenant.post("/invitations", {"invitations": [{"email": f"{uuid4()}@example.com"}]})
+        return str(made["items"][0]["id"])
+
+    async def _make_members(self) -> str:
+        """With an address of their own: one who was removed keeps the address."""
+        return str((await self.tenant.member())["id"])

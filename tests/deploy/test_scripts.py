@@ -49,7 +49,7 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     script = deploy / "make-secrets.sh"
     script.write_text((CHECKOUT / "deploy/make-secrets.sh").read_text())
     script.chmod(0o755)
-    assert run(script).count("made deploy/secrets/") == 7
+    assert run(script).count("made deploy/secrets/") == 8
     return deploy / "secrets"
 
 
@@ -97,7 +97,7 @@ def databases(postgres: EmbeddedPostgres, secrets: Path) -> Iterator[None]:
         for names in OWN.values():
             for name in names:
                 admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        admin.execute(f"DROP ROLE {', '.join(OWN)}")
+        admin.execute(f"DROP ROLE baton_app, {', '.join(OWN)}")
 
 
 def address(postgres: EmbeddedPostgres, user: str, database: str, secrets: Path) -> str:
@@ -123,6 +123,23 @@ def test_each_user_opens_its_own_databases_only(
         connection.rollback()
 
 
+def test_api_and_worker_sign_in_as_a_user_who_owns_nothing(
+    databases: None, postgres: EmbeddedPostgres, secrets: Path
+) -> None:
+    password = (secrets / "baton_app_database_password").read_text().strip()
+    url = make_url(postgres.url).set(drivername="postgresql", username="baton_app", password=password)
+    where = url.set(database=APPLICATION).render_as_string(hide_password=False)
+    with psycopg.connect(where, options="-c role=baton_application") as connection:
+        found = connection.execute(
+            "SELECT rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb, pg_has_role(rolname, %s, 'MEMBER')"
+            " FROM pg_roles WHERE rolname = ANY(%s)",
+            [APPLICATION, ["baton_app", "baton_application"]],
+        ).fetchall()
+        assert found == [(False, False)] * 2
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        psycopg.connect(url.set(database="temporal").render_as_string(hide_password=False))
+
+
 def test_migrations_run_with_the_password_from_a_file(
     databases: None, postgres: EmbeddedPostgres, secrets: Path
 ) -> None:
@@ -141,6 +158,10 @@ def test_migrations_run_with_the_password_from_a_file(
     assert done.returncode == 0, done.stderr
     with psycopg.connect(address(postgres, APPLICATION, APPLICATION, secrets)) as connection:
         assert connection.execute("SELECT count(*) FROM tickets").fetchone() == (0,)
+        # Without a superuser: what the migration could not make, the script has made.
+        assert connection.execute("SELECT pg_has_role(current_user, 'baton_application', 'SET')").fetchone() == (True,)
+        leakproof = "SELECT bool_and(proleakproof) FROM pg_proc WHERE proname IN ('ts_match_vq', 'arraycontains')"
+        assert connection.execute(leakproof).fetchone() == (True,)
 
 
 async def test_namespace_is_made_ready_for_tickets_however_often(

@@ -12,17 +12,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from pydantic import SecretStr
 from sqlalchemy import select
 from temporalio.client import Client, WorkflowUpdateFailedError
 
+from activities.signatures import EraseRequester, ExportRequest
 from db.engine import make_engine, make_sessions
-from db.models import Mail
+from db.models import Export, Mail
 from domain.assignment import Assignment
 from domain.clocks import Metric
-from domain.commands import AgentReplied, Merge
+from domain.commands import AgentReplied, Erase, Merge
 from domain.ids import gathering_workflow_id, mail_workflow_id
 from domain.ladders import LadderStep, Notify, RaisePriority, ReminderAction, ReminderLadder, ReminderStep, Target
 from domain.priority import Priority
@@ -39,6 +41,8 @@ from tests.workflows.past import Past, escalation_event
 from tests.workflows.queue import change_member, hand_out_by_workflow, remove_member
 from tests.workflows.rules import Rules
 from worker import make_worker
+from workflows.erasure import ErasureWorkflow
+from workflows.export import ExportWorkflow, StartExport
 from workflows.payloads import data_converter
 from workflows.sweeping import SweepWorkflow
 
@@ -256,6 +260,56 @@ async def merged(office: Office) -> Kept:
     return {"merged": source.handle.id, "absorbed": target.handle.id}
 
 
+async def forgotten(office: Office) -> Kept:
+    """A ticket forgets its customer's words and goes on in another run; another requester is erased altogether."""
+    await office.open()
+    life = await office.ticket(assignee="Ana")
+    command = Erase(request_id="erase:1", actor=office.members["Sue"])
+    await life.handle.execute_update("erase", command)
+    await eventually(lambda: _runs(life, 2))
+    await life.move(Status.WAITING, "Ana")
+    await life.settled()
+    other = await office.ticket()
+    live = await other.live()
+    assert live.ticket
+    start = EraseRequester(
+        organization_id=office.id,
+        requester_id=live.ticket.requester_id,
+        erasure_id=uuid4(),
+        actor=office.members["Sue"],
+    )
+    erasure = await _start(office, ErasureWorkflow.run, start, "erasure")
+    return {"erased": life.handle.id, "erasure": erasure}
+
+
+async def taken_along(office: Office) -> Kept:
+    """An export is gathered, kept for a moment and deleted."""
+    await office.open()
+    export = Export(
+        id=uuid4(),
+        organization_id=office.id,
+        actor_kind="system",
+        status="running",
+        rows={},
+        expires_at=datetime.now(UTC),
+    )
+    async with office.sessions.begin() as session:
+        session.add(export)
+    request = ExportRequest(organization_id=office.id, export_id=export.id)
+    start = StartExport(request=request, expires_at=datetime.now(UTC) + 3 * MOMENT)
+    return {"export": await _start(office, ExportWorkflow.run, start, "export")}
+
+
+async def _start(office: Office, run: Any, start: Any, name: str) -> str:
+    workflow_id = f"{name}-{uuid4()}"
+    await office.client.execute_workflow(run, start, id=workflow_id, task_queue=office.settings.temporal_task_queue)
+    return workflow_id
+
+
+async def _runs(life: Life, number: int) -> bool:
+    return len(await life.runs()) == number
+
+
 LIVES: tuple[Callable[[Office], Awaitable[Kept]], ...] = (
     silence,
     answer_while_waiting,
@@ -274,6 +328,8 @@ LIVES: tuple[Callable[[Office], Awaitable[Kept]], ...] = (
     owner_removed,
     told_by_mail,
     merged,
+    forgotten,
+    taken_along,
 )
 
 

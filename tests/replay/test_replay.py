@@ -68,6 +68,10 @@ async def test_recorded_life_takes_the_same_course(name: str) -> None:
         ("sweep", "WORKFLOW_EXECUTION_COMPLETED"),
         ("merged", "WORKFLOW_EXECUTION_COMPLETED"),
         ("absorbed", "WORKFLOW_EXECUTION_UPDATE_COMPLETED"),
+        ("erased-1", "WORKFLOW_EXECUTION_CONTINUED_AS_NEW"),
+        ("erased-2", "WORKFLOW_EXECUTION_UPDATE_COMPLETED"),
+        ("erasure", "WORKFLOW_EXECUTION_COMPLETED"),
+        ("export", "TIMER_FIRED"),
     ],
 )
 def test_recording_shows_what_its_name_says(name: str, kind: str) -> None:

@@ -41,6 +41,17 @@ class Life:
     incident: str
 
 
+async def _leave(tenant: Tenant) -> None:
+    """Everything is exported, and a customer erased, with all that their ticket says."""
+    export = await tenant.post("/exports", {})
+    await tenant.finished(f"/exports/{export['id']}")
+    assert (await tenant.call("GET", f"/exports/{export['id']}/download")).is_success
+    requester = {"name": PRIVATE["requester"], "external_id": f"second {PRIVATE['address']}"}
+    ticket = await tenant.ticket("closed", title=TITLE, description=PRIVATE["description"], requester=requester)
+    erasure = await tenant.call("DELETE", f"/requesters/{ticket['requester']['id']}")
+    await tenant.finished(f"/erasures/{erasure.json()['id']}")
+
+
 async def live(pair: Pair, tenant: Tenant, temporal: Client) -> Life:
     """Work, refusals, a read model that cannot be written, a task that cannot be done, a defect."""
     member = await tenant.member(name=PRIVATE["member"], email="p.ostrander@example.com")
@@ -58,6 +69,7 @@ async def live(pair: Pair, tenant: Tenant, temporal: Client) -> Life:
     await speaking.post(f"{path}/notes", {"body": PRIVATE["note"]})
     await speaking.post(f"{path}/status", {"to": "waiting", "reason": PRIVATE["reason"]})
     await tenant.get("/tickets", q=PRIVATE["search"])
+    await _leave(tenant)
     await _be_refused(tenant, ticket)
     await _break_the_record(pair, tenant, ticket)
     await _break_a_task(pair, temporal)

@@ -45,6 +45,7 @@ EXCEPTIONS: dict[str, set[str]] = {
     "api/backtests.py": {"workflows.backtest"},
     "api/hand_outs.py": {"workflows.hand_out", "workflows.removal", "activities.signatures"},
     "api/bulk.py": {"workflows.bulk"},
+    "api/privacy.py": {"workflows.erasure", "workflows.export", "workflows.search_attributes", "activities.signatures"},
     "api/routers/codec.py": {"workflows.encryption"},  # shows payloads to supervisors in the Temporal UI
 }
 

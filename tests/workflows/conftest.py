@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
-from db.engine import Sessions, make_engine, make_sessions
+from db.engine import Sessions, make_application_engine, make_engine, make_sessions
 from embedded.temporal import EmbeddedTemporal
 from settings import Settings
 from tests.workflows.office import Office
@@ -38,18 +38,26 @@ async def sessions(settings: Settings) -> AsyncIterator[Sessions]:
 
 
 @pytest.fixture(scope="module")
-async def working(temporal_client: Client, settings: Settings, sessions: Sessions) -> AsyncIterator[None]:
+async def application(settings: Settings) -> AsyncIterator[Sessions]:
+    """What a worker has: one organization's rows at a time."""
+    engine = make_application_engine(settings)
+    yield make_sessions(engine)
+    await engine.dispose()
+
+
+@pytest.fixture(scope="module")
+async def working(temporal_client: Client, settings: Settings, application: Sessions) -> AsyncIterator[None]:
     """A worker in real time."""
-    async with make_worker(temporal_client, settings, sessions):
+    async with make_worker(temporal_client, settings, application):
         yield
 
 
 @pytest.fixture(scope="module")
 async def working_skipped(
-    skipping_env: WorkflowEnvironment, settings: Settings, sessions: Sessions
+    skipping_env: WorkflowEnvironment, settings: Settings, application: Sessions
 ) -> AsyncIterator[None]:
     """A worker where time is skipped."""
-    async with make_worker(skipping_env.client, settings, sessions):
+    async with make_worker(skipping_env.client, settings, application):
         yield
 
 

@@ -1,0 +1,89 @@
+"""Every operation is sent documents, parameters and headers nobody would think of: no 500, nothing undescribed.
+
+A short run belongs to the tests and is the same each time; ``make fuzz`` sends much more, and other things each time.
+"""
+
+import asyncio
+import os
+import re
+from typing import Any
+
+import httpx
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi import checks
+
+from tests.api.description import DOCUMENT, OPERATIONS, PREFIX, Operation
+from tests.api.running import OPERATOR_KEY
+from tests.api.tenant import new_tenant
+from tests.api.things import Things
+
+EXAMPLES_VARIABLE = "BATON_FUZZ_EXAMPLES"
+EXAMPLES = int(os.environ.get(EXAMPLES_VARIABLE, "4"))
+"""Of each kind, valid and not, for each operation."""
+
+CHECKS = [
+    schemathesis.checks.not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_schema_conformance,
+]
+
+
+def _with_iso_durations(part: Any) -> Any:
+    """Lengths of time as ISO 8601 has them, where days may follow years; JSON Schema's format allows no such thing."""
+    if isinstance(part, list):
+        return [_with_iso_durations(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    if part.get("format") == "duration":
+        return {name: value for name, value in part.items() if name != "format"} | {"pattern": r"^-?P[0-9YMWDTHS.]+$"}
+    return {name: _with_iso_durations(value) for name, value in part.items()}
+
+
+described = schemathesis.openapi.from_dict(_with_iso_durations(DOCUMENT))
+fuzzed = [operation for operation in OPERATIONS if operation.path.startswith(PREFIX)]
+
+
+@pytest.fixture
+async def things(http: httpx.AsyncClient) -> Things:
+    """What paths may name, so that not every answer is 404; in nobody's way who sends something."""
+    return Things(await new_tenant(http))
+
+
+@pytest.mark.parametrize("operation", fuzzed, ids=str)
+async def test_nothing_a_client_sends_is_answered_otherwise_than_described(
+    http: httpx.AsyncClient, things: Things, operation: Operation
+) -> None:
+    real = await things.fill(operation.below_prefix)
+    found = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", operation.below_prefix), real)
+    assert found
+    key = OPERATOR_KEY if operation.path == f"{PREFIX}/organizations" else things.tenant.key
+    # In a thread of its own, since it knows nothing of the event loop that the API runs on.
+    await asyncio.to_thread(_send, operation, str(http.base_url), key, found.groupdict())
+
+
+def _send(operation: Operation, base_url: str, key: str, names: dict[str, Any]) -> None:
+    with requests.Session() as session:
+        session.trust_env = False
+        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+            target = described[operation.path][operation.method]
+
+            @settings(
+                max_examples=EXAMPLES,
+                derandomize=EXAMPLES_VARIABLE not in os.environ,
+                database=None,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            )
+            @given(case=target.as_strategy(generation_mode=mode))
+            def attempt(case: Any) -> None:
+                case.path_parameters = {**case.path_parameters, **names} if names else case.path_parameters
+                headers = {"Authorization": f"Bearer {key}"}
+                response = case.call(base_url=base_url, session=session, headers=headers, timeout=20)
+                case.validate_response(response, checks=CHECKS)
+
+            attempt()
