@@ -53,13 +53,16 @@ class ModelOpinion:
 
     async def _ask(self, text: str) -> tuple[Verdict, Span | None]:
         """The verdict and its place, or ``NoAnswer``, within the limit."""
-        deadline = asyncio.get_running_loop().time() + self._limit
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._limit
         try:
             async with asyncio.timeout_at(deadline):
                 await self._slots.acquire()
         except TimeoutError:
             raise NoAnswer(Fallback.BUSY) from None
         try:
+            if loop.time() >= deadline:  # its turn came with the end of its time: the model is not to blame
+                raise NoAnswer(Fallback.BUSY)
             if not self._breaker.admits():
                 raise NoAnswer(Fallback.CIRCUIT_OPEN)
             return await self._answer(text, deadline)
