@@ -6,6 +6,7 @@ import os
 import re
 import ssl
 from datetime import timedelta
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, NoReturn
@@ -13,6 +14,7 @@ from urllib.parse import quote
 
 from pydantic import (
     BeforeValidator,
+    DirectoryPath,
     Field,
     FilePath,
     SecretBytes,
@@ -51,6 +53,23 @@ class EncryptionKey(NamedTuple):
 
     id: str
     key: SecretBytes
+
+
+class DetectorMode(StrEnum):
+    """Who decides whether a customer asks for a person."""
+
+    BUILTIN = "builtin"
+    CASCADE = "cascade"
+    """The model where the built-in detector is unsure."""
+    MODEL = "model"
+    """The model about every message; the built-in where the model does not answer."""
+
+
+class DetectorKind(StrEnum):
+    """How the model is spoken to."""
+
+    OPENAI = "openai"
+    WEBHOOK = "webhook"
 
 
 def parse_encryption_keys(value: object) -> object:
@@ -257,6 +276,30 @@ class Settings(DatabaseSettings):
         default=timedelta(seconds=30), description="How long a notification waits for others to share a mail with."
     )
 
+    detector_tables: DirectoryPath | None = Field(
+        default=None, description="Folder of language tables (*.toml) that add words or languages to the detector's."
+    )
+    detector_mode: DetectorMode = Field(
+        default=DetectorMode.BUILTIN,
+        description="cascade: a model is asked where the built-in is unsure; model: about every message.",
+    )
+    detector_kind: DetectorKind = Field(
+        default=DetectorKind.OPENAI, description="openai: any endpoint that speaks its chat completions."
+    )
+    detector_url: str | None = Field(
+        default=None,
+        validate_default=True,
+        description="Of the endpoint (http://host:11434/v1) or of the webhook; customers' messages are sent there.",
+    )
+    detector_key: SecretStr | None = Field(default=None, description="Sent there as a bearer token.")
+    detector_model: str | None = Field(default=None, validate_default=True, description="The model's name.")
+    detector_timeout: timedelta = Field(
+        default=timedelta(seconds=2), gt=timedelta(0), description="For a model's answer; then the built-in decides."
+    )
+    detector_concurrency: int = Field(default=16, ge=1, description="Questions to the model at once, at most.")
+    detector_failures: int = Field(default=5, ge=1, description="Failures in a row after which it is left alone.")
+    detector_rest: timedelta = Field(default=timedelta(seconds=30), description="How long it is left alone.")
+
     log_level: LogLevel = "INFO"
     metrics_host: str = Field(default="127.0.0.1", description="Where Prometheus finds the ports below.")
     api_metrics_port: int | None = Field(default=None, ge=1, le=65535, description="HTTP and queues; off if not set.")
@@ -293,6 +336,25 @@ class Settings(DatabaseSettings):
     def _address(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("must be the base address of a collector: http://host:4318")
+        return value
+
+    @field_validator("detector_url")
+    @classmethod
+    def _detector_address(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("detector_mode", DetectorMode.BUILTIN) is not DetectorMode.BUILTIN:
+            raise ValueError("is needed where BATON_DETECTOR_MODE is not builtin: the address of the model")
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("must be an address: http://host:11434/v1")
+        if value is not None and "@" in value.partition("://")[2].partition("/")[0]:
+            raise ValueError("must not hold a name or a password; give the key in BATON_DETECTOR_KEY")
+        return value
+
+    @field_validator("detector_model")
+    @classmethod
+    def _named(cls, value: str | None, info: ValidationInfo) -> str | None:
+        asked = info.data.get("detector_mode", DetectorMode.BUILTIN) is not DetectorMode.BUILTIN
+        if value is None and asked and info.data.get("detector_kind") is DetectorKind.OPENAI:
+            raise ValueError("is needed where BATON_DETECTOR_KIND is openai: the model's name")
         return value
 
     @field_validator("temporal_tls_ca_file")

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from tomllib import TOMLDecodeError
 
 from fastapi import FastAPI
 from opentelemetry.metrics import CallbackOptions, Observation
@@ -55,9 +56,11 @@ from api.routers import (
     watchers,
 )
 from api.rule_book import RuleBooks
+from api.second_opinion import second_opinion
 from db.engine import make_application_engine, make_reads, make_sessions
 from db.queues import Queue, Queues
-from domain.detection.human_request import builtin_detector
+from domain.detection.human_request import HumanRequestDetector, builtin_detector
+from domain.detection.language import InvalidTable
 from domain.sentiment.support import builtin_scorer
 from settings import Settings
 from telemetry import ApiMetrics, Gauge, api_telemetry
@@ -119,7 +122,7 @@ def create_app(settings: Settings, tracing: Tracing | None = None, metrics: ApiM
         title="Baton",
         version="1",
         description=_DESCRIPTION,
-        lifespan=_lifespan(settings, tracing),
+        lifespan=_lifespan(settings, tracing, _detector(settings)),
         redoc_url=None,
         telemetry=api_telemetry(tracing, metrics),
     )
@@ -161,7 +164,19 @@ def _measure(metrics: ApiMetrics, settings: Settings) -> None:
     metrics.gauge("baton_overdue_tickets", "{ticket}", overdue, read(lambda queue: queue.overdue))
 
 
-def _lifespan(settings: Settings, tracing: Tracing) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _detector(settings: Settings) -> HumanRequestDetector:
+    """The built-in, with the operator's own tables where there are some; ends the process where one is not usable."""
+    if settings.detector_tables is None:
+        return builtin_detector()
+    try:
+        return HumanRequestDetector.reading(settings.detector_tables)
+    except (InvalidTable, TOMLDecodeError, OSError) as error:
+        raise SystemExit(f"BATON_DETECTOR_TABLES: {settings.detector_tables} cannot be used. {error}") from None
+
+
+def _lifespan(
+    settings: Settings, tracing: Tracing, detector: HumanRequestDetector
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = make_application_engine(settings)
@@ -172,21 +187,22 @@ def _lifespan(settings: Settings, tracing: Tracing) -> Callable[[FastAPI], Abstr
         try:
             # Lazily, so that the API starts, and says what is away, before Temporal does.
             temporal = await connect(settings, lazy=True, plugins=tracing.plugins)
-            app.state.services = Services(
-                settings=settings,
-                sessions=make_sessions(engine),
-                reads=make_reads(engine),
-                temporal=temporal,
-                read_model=read_model,
-                live_feed=live_feed,
-                bell=make_bell(temporal, settings),
-                rule_books=RuleBooks(make_reads(engine)),
-                reader=Reader(builtin_detector(), builtin_scorer()),
-                passwords=Passwords(),
-                rate_limits=RateLimits(settings.rate_limit),
-                oidc=OidcClient.of(settings),
-            )
-            yield
+            async with second_opinion(settings) as opinion:
+                app.state.services = Services(
+                    settings=settings,
+                    sessions=make_sessions(engine),
+                    reads=make_reads(engine),
+                    temporal=temporal,
+                    read_model=read_model,
+                    live_feed=live_feed,
+                    bell=make_bell(temporal, settings),
+                    rule_books=RuleBooks(make_reads(engine)),
+                    reader=Reader(detector, builtin_scorer(), opinion),
+                    passwords=Passwords(),
+                    rate_limits=RateLimits(settings.rate_limit),
+                    oidc=OidcClient.of(settings),
+                )
+                yield
         finally:
             await live_feed.stop()
             await listener.stop()

@@ -19,10 +19,11 @@ from benchmarks.replay.driver import StepFailed
 from benchmarks.replay.journal import Finished, Header, Journal, JournalError, open_journal, read_header
 from benchmarks.replay.pace import Pace
 from benchmarks.replay.plan import plan
-from benchmarks.replay.report import Report, markdown, show
+from benchmarks.replay.report import Report
 from benchmarks.replay.session import Session
 from benchmarks.replay.stack import OWN, Target
 from benchmarks.replay.stream import Stream, StreamError, read_stream
+from benchmarks.replay.tables import markdown, show
 from benchmarks.replay.tenants import MEMBERS, CannotPrepare
 from embedded.process import EmbeddedError
 
@@ -169,7 +170,9 @@ def _conclude(report: Report, options: Options, console: Console) -> int:
 
 def _parse(arguments: Sequence[str] | None) -> Options:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.replay", description=__doc__)
-    parser.add_argument("file", type=Path, help="JSON lines: conversation, message, at, brand, channel, text, reason")
+    parser.add_argument(
+        "file", type=Path, help="JSON lines: conversation, message, at, brand, channel, text; sentiment, reason"
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--url", help="an API that is up; its operator key is BATON_OPERATOR_KEY or that of `make run`")
     where.add_argument("--own-stack", action="store_true", help="start a stack for this replay and remove it after")

@@ -50,20 +50,16 @@ class Caller:
         headers = {"Idempotency-Key": key} | ({"Baton-On-Behalf-Of": member} if member else {})
         return await self._send(method, path, what, json=body, headers=headers)
 
-    async def shown(self, path: str) -> None:
-        """Return once ``path`` can be read: a document whose making was answered as pending shows a moment later."""
-        if not self.requests[-1].pending:
-            return
+    async def shown(self, path: str) -> Any:
+        """The document at ``path`` once it can be read: one that a message has caused shows a moment later."""
         deadline = time.monotonic() + self.api.patience
         while True:
             try:
-                await self.get(path)
+                return await self.get(path)
             except Refused as refused:
                 if refused.status != 404 or time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-            else:
-                return
 
     async def pages(self, path: str, **query: Any) -> list[Any]:
         """Every row of a list."""

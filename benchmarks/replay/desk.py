@@ -1,16 +1,16 @@
 """What each step asks of the API: the customer writes, the agents at their desk answer and decide."""
 
-from textwrap import shorten
 from typing import Any
+from urllib.parse import quote
 
 from benchmarks.replay.api_client import Caller, Refused
-from benchmarks.replay.journal import Request, Tenant
+from benchmarks.replay.door import Door
+from benchmarks.replay.journal import Answered, Request, Tenant
 from benchmarks.replay.plan import Kind, Step
 from benchmarks.replay.stream import StreamMessage
 from domain.ticket import ChannelKind, Status
 
 ANSWER = "Thank you for writing to us. We are looking into it."
-_TITLE_LENGTH = 100
 _COMMANDS = {Kind.WAIT: Status.WAITING, Kind.RESOLVE: Status.RESOLVED, Kind.CLOSE: Status.CLOSED}
 
 
@@ -20,13 +20,15 @@ def external_id(message: StreamMessage) -> str:
 
 
 class Desk:
-    """One conversation and the ticket it is about at the moment."""
+    """One conversation and the ticket it is about at the moment, if it has one."""
 
-    def __init__(self, caller: Caller, tenant: Tenant) -> None:
+    def __init__(self, caller: Caller, tenant: Tenant, door: Door) -> None:
         self._caller = caller
         self._tenant = tenant
+        self._door = door
         self._assigned: str | None = None
         self._latest_actor: str | None = None
+        self._requests: list[Request] = []
         self.ticket_id = ""
 
     def remember(self, step: Step, ticket_id: str) -> None:
@@ -37,43 +39,45 @@ class Desk:
 
     def take_requests(self) -> tuple[Request, ...]:
         """The requests since the last time."""
-        taken, self._caller.requests = tuple(self._caller.requests), []
+        taken = (*self._requests, *self._caller.requests)
+        self._requests, self._caller.requests = [], []
         return taken
 
-    async def do(self, step: Step) -> None:
+    async def do(self, step: Step) -> Answered | None:
         """Do the step; ``Refused`` only where that should never happen. Safe to repeat.
 
-        Agents find out, as people do, that a ticket has moved on meanwhile: a conflict (409) is an answer.
+        Agents have nothing to do with a conversation that has no ticket. They find out, as people do, that a ticket
+        has moved on meanwhile: a conflict (409) is an answer. What was read in a customer's message is returned.
         """
-        if step.kind is Kind.OPEN:
-            await self._open(step)
-        elif step.kind is Kind.TELL:
-            await self._tell(step)
-        else:
+        if step.kind is Kind.TELL:
+            return await self._tell(step)
+        if self.ticket_id:
             try:
                 await self._act(step)
             except Refused as refused:
                 if refused.status != 409:
                     raise
+        return None
 
-    async def _open(self, step: Step) -> None:
-        """The ticket has a title only: every message of the stream, the first too, is a message of its conversation."""
+    async def _tell(self, step: Step) -> Answered:
         message = step.message
-        document = {
-            "title": shorten(message.text, _TITLE_LENGTH, placeholder="…") or "…",
-            "tags": [message.reason] if message.reason else [],
-            "channel": _channel(message),
-            "team_id": self._tenant.team_id,
-            "requester": {"external_id": message.conversation},
-        }
-        self.ticket_id = (await self._caller.post("/tickets", document, f"{message.message}:ticket", "create"))["id"]
-        await self._caller.shown(f"/tickets/{self.ticket_id}")
-        await self._tell(step)
-
-    async def _tell(self, step: Step) -> None:
-        document = {"author": "customer", "body": step.message.text, "external_id": external_id(step.message)}
-        stored = await self._post("messages", document, step, "message")
-        self.ticket_id = stored["ticket_id"]
+        taken = await self._door.take(
+            {
+                "conversation": message.conversation,
+                "external_id": external_id(message),
+                "author": "customer",
+                "body": message.text,
+                "channel": _channel(message),
+                "requester": {"external_id": message.conversation},
+            }
+        )
+        self._requests += taken.requests
+        self.ticket_id = taken.view["ticket_id"] or ""
+        reading = taken.view["reading"]
+        request = reading["human_request"]
+        return Answered(
+            sentiment=reading["sentiment"], human_requested=request["requested"], decided_by=request["decided_by"]
+        )
 
     async def _act(self, step: Step) -> None:
         if step.kind is Kind.ASSIGN:
@@ -85,8 +89,11 @@ class Desk:
             await self._post("status", {"to": _COMMANDS[step.kind]}, step, "command", actor)
 
     async def _assign(self, step: Step) -> None:
-        """Once a ticket: a conversation's follow-up ticket needs an assignee of its own."""
+        """Once a ticket: a conversation's follow-up ticket, which a message may have made, needs its own assignee."""
+        known_as = quote(step.message.conversation, safe="")
+        self.ticket_id = (await self._caller.get(f"/conversations/{known_as}"))["ticket_id"]
         if self._assigned != self.ticket_id:
+            await self._caller.shown(f"/tickets/{self.ticket_id}")
             body = {"assignee_id": self._tenant.member_ids[step.member]}
             await self._post("assignment", body, step, "command", self._tenant.supervisor_id)
             self._assigned = self.ticket_id

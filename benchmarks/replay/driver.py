@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 
 from benchmarks.replay.api_client import Api, ApiAway, Refused
 from benchmarks.replay.desk import Desk
+from benchmarks.replay.door import MOST, Door
 from benchmarks.replay.journal import Done, Journal
 from benchmarks.replay.pace import StreamClock
-from benchmarks.replay.plan import Step
+from benchmarks.replay.plan import Kind, Step
+
+ARRIVING = 2 * MOST
+"""Messages on their way in at once, at most: a batch that is sent and one that waits."""
 
 
 class StepFailed(Exception):
@@ -20,7 +24,8 @@ class StepFailed(Exception):
 class Driver:
     """Does every step that is not acknowledged yet, until all are or ``stop`` is set.
 
-    ``advanced`` is told each step and the seconds by which it came later than the stream's clock asked.
+    At most ``concurrency`` agents act at once; what customers write goes in by their brand's door. ``advanced`` is told
+    each step and the seconds by which it came later than the stream's clock asked.
     """
 
     api: Api
@@ -31,6 +36,8 @@ class Driver:
     stop: asyncio.Event
     advanced: Callable[[Step, float], None] = lambda _step, _late: None
     _slots: asyncio.Semaphore = field(init=False)
+    _arriving: asyncio.Semaphore = field(init=False)
+    _doors: dict[str, Door] = field(init=False, default_factory=dict)
     _clock: StreamClock = field(init=False)
     _acknowledged_at: float = field(init=False, default=0)
     _left: list[str] = field(init=False, default_factory=list)
@@ -45,6 +52,9 @@ class Driver:
         if not pending:
             return True
         self._slots = asyncio.Semaphore(self.concurrency)
+        self._arriving = asyncio.Semaphore(ARRIVING)
+        for tenant in self.journal.tenants.values():
+            self._doors[tenant.brand] = Door(self.api.caller(tenant.api_key))
         self._clock = StreamClock(min(pending), self.speed_up)  # goes on where an earlier run stopped
         try:
             async with asyncio.TaskGroup() as group:
@@ -61,13 +71,13 @@ class Driver:
 
     async def _converse(self, steps: Sequence[Step]) -> None:
         tenant = self.journal.tenants[steps[0].message.brand]
-        desk = Desk(self.api.caller(tenant.api_key), tenant)
+        desk = Desk(self.api.caller(tenant.api_key), tenant, self._doors[tenant.brand])
         for step in steps:
             if done := self.journal.done.get(step.key):
                 desk.remember(step, done.ticket_id)
                 continue
             await self._until_due(step)
-            async with self._slots:
+            async with self._arriving if step.kind is Kind.TELL else self._slots:
                 if self.stop.is_set():
                     return
                 began = time.monotonic()
@@ -82,7 +92,7 @@ class Driver:
     async def _do(self, step: Step, desk: Desk) -> None:
         late = -self._clock.ahead(step.at)
         try:
-            await desk.do(step)
+            answered = await desk.do(step)
         except Refused as refused:
             raise StepFailed(
                 f"The API refused the step {step.key} ({refused}). Nothing acknowledged is lost: once the cause is put "
@@ -94,6 +104,7 @@ class Driver:
                 brand=step.message.brand,
                 ticket_id=desk.ticket_id,
                 requests=desk.take_requests(),
+                answered=answered,
             )
         )
         self._acknowledged_at = time.monotonic()

@@ -42,7 +42,8 @@ class Tenant(Line):
     brand: str
     id: str
     api_key: str
-    team_id: str
+    team_ids: dict[str, str]
+    """By name."""
     member_ids: tuple[str, ...]
     """In the order of their turns; the supervisor is not among them."""
     supervisor_id: str
@@ -61,8 +62,16 @@ class Request(Line):
     pending: bool = False
 
 
+class Answered(Line):
+    """What the API read in a customer's message; ``sentiment`` is ``None`` where it knows no score."""
+
+    sentiment: float | None
+    human_requested: bool
+    decided_by: str
+
+
 class Done(Line):
-    """A step that is acknowledged; ``ticket_id`` is the conversation's ticket from here on."""
+    """A step that is acknowledged; ``ticket_id`` is the conversation's ticket from here on, empty where it has none."""
 
     kind: Literal["done"] = "done"
     key: str
@@ -70,6 +79,8 @@ class Done(Line):
     ticket_id: str
     at: float = Field(default_factory=time.time)
     requests: tuple[Request, ...] = ()
+    answered: Answered | None = None
+    """Of a customer's message."""
 
 
 class Began(Line):

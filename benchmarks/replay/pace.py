@@ -1,7 +1,8 @@
 """How fast the stream's clock runs, and the organizations' rules on that clock."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,14 @@ class Pace:
     auto_resolve_after: timedelta = timedelta(hours=16)
     auto_close_after: timedelta = timedelta(hours=8)
     reopen_window: timedelta = timedelta(hours=24)
+    targets: Mapping[str, timedelta] = field(
+        default_factory=lambda: {
+            "first_response": timedelta(hours=1),
+            "next_response": timedelta(hours=1),
+            "resolution": timedelta(hours=24),
+        }
+    )
+    """Of the service level, at normal priority; half of it at a higher one."""
 
     def scaled(self, span: timedelta) -> timedelta:
         """The span as the replay lives it."""
@@ -42,10 +51,12 @@ class Pace:
     def in_words(self) -> str:
         """The rules for a report, in the stream's time."""
         reminders = ", ".join(_words(after) for after in self.reminders_after)
+        targets = ", ".join(f"{name.replace('_', ' ')} {_words(span)}" for name, span in self.targets.items())
         return (
-            f"assigned tickets are taken up within {_words(self.acknowledge_within)} or go to the next member, waiting "
-            f"customers are reminded after {reminders}, resolved after {_words(self.auto_resolve_after)}, closed "
-            f"{_words(self.auto_close_after)} after that, and reopened for {_words(self.reopen_window)}"
+            f"promised at normal priority, in half of it at a higher one: {targets}; assigned tickets are taken up "
+            f"within {_words(self.acknowledge_within)} or go to the next member, waiting customers are reminded after "
+            f"{reminders}, resolved after {_words(self.auto_resolve_after)}, closed {_words(self.auto_close_after)} "
+            f"after that, and reopened for {_words(self.reopen_window)}"
         )
 
 

@@ -12,10 +12,8 @@ from benchmarks.replay.stream import Conversation, Stream, StreamMessage
 class Kind(StrEnum):
     """What a step does."""
 
-    OPEN = "open"
-    """The first message opens a ticket and is told to it."""
     TELL = "tell"
-    """A later message is told to the conversation's ticket."""
+    """A message of the customer goes in; what comes of it is not the replay's to say."""
     ASSIGN = "assign"
     """A ticket nobody owns gets an assignee."""
     START = "start"
@@ -26,12 +24,9 @@ class Kind(StrEnum):
     CLOSE = "close"
 
 
-FROM_CUSTOMER = (Kind.OPEN, Kind.TELL)
-
-
 @dataclass(frozen=True)
 class Step:
-    """Something to do at ``at``, on the conversation's present ticket.
+    """Something to do at ``at``; all but ``TELL`` is done on the conversation's present ticket, if it has one.
 
     ``message`` is the message that calls for it and ``member`` the position, in the team, of whoever
     does it where the ticket has no owner. ``key`` is unique in the replay and always the same.
@@ -78,8 +73,8 @@ def plan(stream: Stream, seed: int, members: int, habits: Habits | None = None) 
 def _steps(conversation: Conversation, random: Random, members: int, habits: Habits) -> Iterator[Step]:
     ignored = random.random() < habits.ignored
     following = [*(message.at for message in conversation.messages[1:]), None]
-    for position, (message, until) in enumerate(zip(conversation.messages, following, strict=True)):
-        yield Step(Kind.TELL if position else Kind.OPEN, message.at, message)
+    for message, until in zip(conversation.messages, following, strict=True):
+        yield Step(Kind.TELL, message.at, message)
         # What would come after the next message is not done: the agent sees that one first.
         for step in _reaction(message, random, random.randrange(members), habits):
             if ignored and step.kind is not Kind.ASSIGN:

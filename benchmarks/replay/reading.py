@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
+from urllib.parse import quote
 from uuid import UUID
 
 from temporalio.client import Client, RPCError, WorkflowFailureError
@@ -13,7 +14,13 @@ from temporalio.service import RPCStatusCode
 from api.schemas.ticket import TicketView
 from benchmarks.replay.api_client import Api, Caller, Refused
 from benchmarks.replay.journal import Journal, Tenant
-from benchmarks.replay.reconciliation import TenantReading, TicketReading, differences, story_gap
+from benchmarks.replay.reconciliation import (
+    ConversationReading,
+    TenantReading,
+    TicketReading,
+    differences,
+    story_gap,
+)
 from db.tickets import RecordedTicket, RequesterFacts
 from domain.ids import workflow_id
 from domain.ticket import Status, Ticket
@@ -42,7 +49,7 @@ class Stopped(Exception):
 class Reader:
     """Reads through the API as any client does, and the workflows from Temporal.
 
-    ``advanced`` is told of each ticket that has been read, and how many there are.
+    ``advanced`` is told of each ticket and conversation that has been read, and how many there are.
     """
 
     api: Api
@@ -72,17 +79,32 @@ class Reader:
         # Three witnesses of which tickets there should be: the lists, what was acknowledged to us, and Temporal.
         known = {tenant.brand: {*listed[tenant.brand], *await self._workflows_of(tenant)} for tenant in tenants}
         for done in self.journal.done.values():
-            known[done.brand].add(done.ticket_id)
-        self._known = sum(map(len, known.values()))
-        return [await self._tenant(tenant, sorted(known[tenant.brand]), listed[tenant.brand]) for tenant in tenants]
+            if done.ticket_id:
+                known[done.brand].add(done.ticket_id)
+        conversations = {
+            tenant.brand: await self.api.caller(tenant.api_key).pages("/conversations") for tenant in tenants
+        }
+        self._known = sum(map(len, known.values())) + sum(map(len, conversations.values()))
+        return [
+            await self._tenant(tenant, sorted(known[tenant.brand]), listed[tenant.brand], conversations[tenant.brand])
+            for tenant in tenants
+        ]
 
-    async def _tenant(self, tenant: Tenant, ids: Sequence[str], listed: Mapping[str, Json]) -> TenantReading:
+    async def _tenant(
+        self, tenant: Tenant, ids: Sequence[str], listed: Mapping[str, Json], conversations: Sequence[Json]
+    ) -> TenantReading:
         caller = self.api.caller(tenant.api_key)
         tickets = await self._each(ids, lambda id_: self._ticket(caller, id_, listed.get(id_)))
-        # A conversation's tickets, follow-ups among them, all show the whole of it.
-        of_conversation = {ticket.view["conversation_id"]: ticket.id for ticket in tickets if ticket.view}
-        pages = await self._each(of_conversation.values(), lambda id_: caller.pages(f"/tickets/{id_}/messages"))
-        return TenantReading(tenant.brand, tickets, [message for page in pages for message in page])
+        return TenantReading(
+            tenant.brand, tickets, await self._each(conversations, lambda view: self._conversation(caller, view))
+        )
+
+    async def _conversation(self, caller: Caller, view: Json) -> ConversationReading:
+        path = f"/conversations/{quote(view['external_id'], safe='')}"
+        messages = await caller.pages(f"{path}/messages")
+        decisions = await caller.get(f"{path}/decisions")
+        self.advanced(self._known)
+        return ConversationReading(view["external_id"], messages, decisions)
 
     async def _each(self, items: Iterable[S], read: Callable[[S], Awaitable[T]]) -> list[T]:
         results: list[T] = []

@@ -1,7 +1,7 @@
 """Compares what was sent, what is stored and what the workflows hold: pure, so that its failures can be tested."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from benchmarks.replay.desk import external_id
 from benchmarks.replay.stream import Stream, StreamMessage
 from domain.events import EventKind
+from domain.rules.rule import Outcome, RuleKind
 from domain.ticket import Status
 
 Json = dict[str, Any]
@@ -31,25 +32,57 @@ class TicketReading:
 
 
 @dataclass(frozen=True)
+class ConversationReading:
+    """A conversation: its messages in the order in which they came in, and what rules decided in it."""
+
+    external_id: str
+    messages: Sequence[Json]
+    decisions: Sequence[Json]
+
+    @property
+    def escalated_by(self) -> list[Json]:
+        """The decisions of escalation events that asked for a ticket."""
+        return [each for each in self.decisions if escalates(each)]
+
+    def concerns_ticket(self) -> list[Json]:
+        """Its customer's messages from the one on by which a rule first asked for a ticket."""
+        asked = {each["message_id"] for each in self.escalated_by}
+        customers = [each for each in self.messages if each["author_kind"] == "customer"]
+        first = next((place for place, each in enumerate(customers) if each["id"] in asked), len(customers))
+        return customers[first:]
+
+
+@dataclass(frozen=True)
 class TenantReading:
-    """Everything of one organization; ``messages`` are those of all its conversations."""
+    """Everything of one organization."""
 
     brand: str
     tickets: Sequence[TicketReading]
-    messages: Sequence[Json]
+    conversations: Sequence[ConversationReading]
+
+    @property
+    def messages(self) -> list[Json]:
+        """Those of all its conversations."""
+        return [message for conversation in self.conversations for message in conversation.messages]
 
 
 class MessageAccount(BaseModel):
-    """Where the messages of the stream are. All is well when ``sent`` were stored and told once, and no more."""
+    """Where the messages of the stream are.
+
+    All is well when ``sent`` were stored once, and each either told to a ticket once or one for which no rule had
+    asked for a ticket yet.
+    """
 
     sent: int
     stored_once: int
     told_once: int
+    without_ticket: int = Field(description="Stored, and no rule had asked for a ticket by then.")
     lost: int = Field(description="Not stored.")
     stored_twice: int
     altered: int = Field(description="Stored with another text.")
-    not_told: int = Field(description="Stored, and no ticket's story has it.")
+    not_told: int = Field(description="A rule had asked for a ticket, and no ticket's story has it.")
     told_twice: int
+    told_unasked: int = Field(description="Told to a ticket that no rule had asked for.")
     unknown: int = Field(description="Customers' messages that nobody sent.")
 
 
@@ -65,12 +98,30 @@ class ReadModelAccount(BaseModel):
     gaps: int
 
 
+class ConversationAccount(BaseModel):
+    """What became of the conversations."""
+
+    stored: int
+    with_ticket: int
+    without_ticket: int
+
+
 class Reconciliation(BaseModel):
     """The verdict; ``problems`` names each of them, by ids and without text."""
 
     messages: MessageAccount
+    conversations: ConversationAccount
     read_models: ReadModelAccount
     problems: list[str]
+
+
+def escalates(decision: Json) -> bool:
+    """Whether a decision is that of an escalation event which asked for a ticket."""
+    return (
+        decision["kind"] == RuleKind.ESCALATION_EVENT
+        and decision["outcome"] == Outcome.ACTED
+        and bool(decision["actions"].get("create_ticket", True))
+    )
 
 
 def reconcile(stream: Stream, tenants: Sequence[TenantReading]) -> Reconciliation:
@@ -84,9 +135,14 @@ def reconcile(stream: Stream, tenants: Sequence[TenantReading]) -> Reconciliatio
     differing = sum(bool(found[ticket.id]) for ticket in tickets) - len(missing)
     problems += [f"ticket {id_}: {difference}" for id_, each in found.items() for difference in each]
     problems += [f"ticket {id_}: {gap}" for id_, gap in gaps.items()]
+    conversations = [each for tenant in tenants for each in tenant.conversations]
+    with_ticket = sum(any(message["ticket_id"] for message in each.messages) for each in conversations)
     ended = sum(ticket.workflow is not None and ticket.workflow.get("status") == Status.CLOSED for ticket in tickets)
     return Reconciliation(
         messages=messages,
+        conversations=ConversationAccount(
+            stored=len(conversations), with_ticket=with_ticket, without_ticket=len(conversations) - with_ticket
+        ),
         read_models=ReadModelAccount(
             tickets=len(tickets),
             equal=len(tickets) - len(missing) - differing,
@@ -133,8 +189,9 @@ def _account_for_messages(stream: Stream, tenants: Sequence[TenantReading], prob
         tenant = by_brand.get(brand, TenantReading(brand, (), ()))
         stored = _by(tenant.messages, "external_id", author="customer")
         told = _told(tenant.tickets)
+        asked = {each["id"] for conversation in tenant.conversations for each in conversation.concerns_ticket()}
         for known, message in messages.items():
-            for verdict in _verdicts(message, stored.get(known, []), told):
+            for verdict in _verdicts(message, stored.get(known, []), told, asked):
                 counts[verdict] += 1
                 if verdict not in _GOOD:
                     problems.append(f"message {message.message} ({brand}): {verdict.replace('_', ' ')}")
@@ -144,10 +201,12 @@ def _account_for_messages(stream: Stream, tenants: Sequence[TenantReading], prob
     return MessageAccount(sent=sent, **{name: counts[name] for name in MessageAccount.model_fields if name != "sent"})
 
 
-_GOOD = ("stored_once", "told_once")
+_GOOD = ("stored_once", "told_once", "without_ticket")
 
 
-def _verdicts(message: StreamMessage, stored: Sequence[Json], told: Mapping[str, Sequence[str]]) -> Iterable[str]:
+def _verdicts(
+    message: StreamMessage, stored: Sequence[Json], told: Mapping[str, Sequence[str]], asked: Collection[str]
+) -> Iterable[str]:
     if not stored:
         yield "lost"
         return
@@ -155,7 +214,9 @@ def _verdicts(message: StreamMessage, stored: Sequence[Json], told: Mapping[str,
     if any(each["body"] != message.text for each in stored):
         yield "altered"
     tickets = [ticket for each in stored for ticket in told.get(each["id"], ())]
-    if not tickets or any(ticket not in {each["ticket_id"] for each in stored} for ticket in tickets):
+    if not any(each["id"] in asked for each in stored):
+        yield "told_unasked" if tickets or any(each["ticket_id"] for each in stored) else "without_ticket"
+    elif not tickets or any(ticket not in {each["ticket_id"] for each in stored} for ticket in tickets):
         yield "not_told"  # told to another ticket than the one that has it counts as not told
     else:
         yield "told_once" if len(tickets) == 1 else "told_twice"

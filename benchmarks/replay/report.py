@@ -1,24 +1,22 @@
-"""What a replay found, as one document, and its tables for a terminal and for Markdown."""
+"""What a replay found, as one document."""
 
 import os
 import platform
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from pydantic import BaseModel, Field
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.replay.journal import Journal, Request
+from benchmarks.replay.journal import Answered, Journal, Request
+from benchmarks.replay.judgement import Judgement, judge
 from benchmarks.replay.pace import Pace
+from benchmarks.replay.plan import Kind, Step
 from benchmarks.replay.reconciliation import Json, Reconciliation, TenantReading, reconcile
+from benchmarks.replay.service import ServiceNumbers, service
 from benchmarks.replay.stream import Stream
 from domain.events import ActorKind, EventKind
 from domain.ticket import Move, Status
-
-SHOWN_PROBLEMS = 20
 
 
 class RunFacts(BaseModel):
@@ -44,6 +42,7 @@ class BrandNumbers(BaseModel):
 
     brand: str
     messages: int
+    conversations: int
     tickets: int
     follow_ups: int
     answers: int
@@ -68,10 +67,15 @@ class RequestNumbers(BaseModel):
 
 
 class Report(BaseModel):
-    """All of it. Everything but ``requests`` is read back from the system."""
+    """All of it. Read back from the system, but for ``requests`` and what was read in each message.
+
+    That is in the answers to the messages, and nowhere else to be had.
+    """
 
     run: RunFacts
     brands: list[BrandNumbers]
+    judgement: Judgement
+    service: list[ServiceNumbers]
     transitions: dict[str, int]
     events: dict[str, int]
     requests: list[RequestNumbers]
@@ -90,11 +94,19 @@ def make_report(stream: Stream, tenants: Sequence[TenantReading], journal: Journ
     return Report(
         run=_run(stream, tenants, events, journal.paused_seconds(), pace),
         brands=[_brand(tenant) for tenant in tenants],
+        judgement=judge(stream, tenants, _answered(stream, journal)),
+        service=service(tenants),
         transitions={move.value: sum(event["about"].get("move") == move for event in events) for move in Move},
         events=dict(sorted(Counter(event["kind"] for event in events).items())),
         requests=[_requests(what, requests) for what in sorted({request.what for request in requests})],
         reconciliation=reconcile(stream, tenants),
     )
+
+
+def _answered(stream: Stream, journal: Journal) -> dict[str, Answered]:
+    """What the API read in each message, by the message's id."""
+    done = {message.message: journal.done.get(Step(Kind.TELL, message.at, message).key) for message in stream.messages}
+    return {id_: each.answered for id_, each in done.items() if each and each.answered}
 
 
 def _run(
@@ -138,6 +150,7 @@ def _brand(tenant: TenantReading) -> BrandNumbers:
     return BrandNumbers(
         brand=tenant.brand,
         messages=sum(1 for _ in _customers(tenant)),
+        conversations=len(tenant.conversations),
         tickets=len(tenant.tickets),
         follow_ups=sum(view["follow_up_of"] is not None for view in views),
         answers=kinds[EventKind.AGENT_REPLIED],
@@ -167,140 +180,3 @@ def _requests(what: str, requests: Sequence[Request]) -> RequestNumbers:
 def _percentile(ordered: Sequence[float], share: float) -> float:
     """The nearest rank."""
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-
-@dataclass(frozen=True)
-class Section:
-    """A table with a heading; the first column names the row."""
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-
-def sections(report: Report) -> list[Section]:
-    """The report as tables, in the order they are read."""
-    return [_run_section(report.run), _brands_section(report.brands), _transitions_section(report), *_rest(report)]
-
-
-def _run_section(run: RunFacts) -> Section:
-    span = timedelta(seconds=round((run.stream_ended_at - run.stream_began_at).total_seconds()))
-    kept = span.total_seconds() / run.seconds
-    rows = [
-        ("Stream", f"{run.messages:,} messages in {run.conversations:,} conversations over {_days(span)}"),
-        ("Speed-up", f"{run.speed_up:g} times asked for, {kept:,.0f} times reached"),
-        ("Rules, in the stream's time", run.rules),
-        ("Duration", f"{run.seconds:,.0f} s"),
-        ("Messages", f"{run.messages_a_second:,.1f} a second"),
-        (
-            "Events",
-            f"{run.events:,}; {run.events_a_second:,.1f} a second, {run.busiest_minute:,} in the busiest minute",
-        ),
-        ("Machine", f"{run.cores} cores for Postgres, Temporal, worker, API and this driver; {run.system}"),
-    ]
-    return Section("Run", ("what", "measured"), rows)
-
-
-def _brands_section(brands: Sequence[BrandNumbers]) -> Section:
-    names = [name for name in BrandNumbers.model_fields if name not in ("brand", "statuses")]
-    rows = [(each.brand, *(f"{getattr(each, name):,}" for name in names)) for each in brands]
-    rows.append(("all", *(f"{sum(getattr(each, name) for each in brands):,}" for name in names)))
-    return Section("Organizations", ("brand", *(name.replace("_", " ") for name in names)), rows)
-
-
-def _transitions_section(report: Report) -> Section:
-    statuses = Counter[str]()
-    for brand in report.brands:
-        statuses.update(brand.statuses)
-    rows = [
-        ("Transitions", _listed(report.transitions)),
-        ("Events", _listed(report.events)),
-        ("Tickets at the end", _listed(statuses)),
-    ]
-    return Section("What happened", ("what", "how often"), rows)
-
-
-def _rest(report: Report) -> list[Section]:
-    requests = [
-        (
-            each.what,
-            *(f"{number:,.0f}" for number in (each.count, each.p50_ms, each.p99_ms)),
-            *(str(number) for number in (each.sent_again, each.conflicts, each.pending)),
-        )
-        for each in report.requests
-    ]
-    messages, models = report.reconciliation.messages, report.reconciliation.read_models
-    checks = [
-        ("Messages stored once", f"{messages.stored_once:,} of {messages.sent:,}"),
-        ("Messages told to one ticket, once", f"{messages.told_once:,} of {messages.sent:,}"),
-        (
-            "Lost, stored twice, altered, not told, told twice, unknown",
-            ", ".join(
-                str(count)
-                for count in (
-                    messages.lost,
-                    messages.stored_twice,
-                    messages.altered,
-                    messages.not_told,
-                    messages.told_twice,
-                    messages.unknown,
-                )
-            ),
-        ),
-        ("Read models equal to their workflow", f"{models.equal:,} of {models.tickets:,}"),
-        ("Differing, missing, stories with a gap", f"{models.differing}, {models.missing}, {models.gaps}"),
-        ("Compared with a running workflow, with an ended one", f"{models.running:,}, {models.ended:,}"),
-    ]
-    columns = ("kind", "count", "p50 ms", "p99 ms", "sent again", "conflicts", "pending")
-    return [Section("Requests", columns, requests), Section("Reconciliation", ("what", "result"), checks)]
-
-
-def problems_in_words(report: Report) -> list[str]:
-    """The first problems, and how many more there are; empty where all is well."""
-    problems = report.reconciliation.problems
-    more = len(problems) - SHOWN_PROBLEMS
-    return problems[:SHOWN_PROBLEMS] + (
-        [f"and {more} more, all of them in the JSON report (--json)"] if more > 0 else []
-    )
-
-
-def show(report: Report, console: Console) -> None:
-    """Print the tables, then the problems."""
-    for section in sections(report):
-        table = Table(title=section.title, title_justify="left", title_style="bold")
-        for position, column in enumerate(section.columns):
-            table.add_column(column, justify="right" if position and len(section.columns) > 2 else "left")
-        for row in section.rows:
-            table.add_row(*row)
-        console.print(table)
-    for problem in problems_in_words(report):
-        console.print(f"- {problem}")
-
-
-def markdown(report: Report) -> str:
-    """The tables and the problems for a page."""
-    parts = []
-    for section in sections(report):
-        align = "---" if len(section.columns) == 2 else "---:"
-        lines = [
-            f"### {section.title}",
-            "",
-            _row(section.columns),
-            _row(["---", *[align] * (len(section.columns) - 1)]),
-        ]
-        parts.append("\n".join([*lines, *(_row(row) for row in section.rows)]))
-    if problems := problems_in_words(report):
-        parts.append("\n".join(["### Problems", "", *(f"- {problem}" for problem in problems)]))
-    return "\n\n".join(parts) + "\n"
-
-
-def _row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _listed(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items())
-
-
-def _days(span: timedelta) -> str:
-    return f"{span / timedelta(days=1):.1f} days"

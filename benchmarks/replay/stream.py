@@ -9,10 +9,13 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from domain.sentiment.scorer import Label
 from domain.ticket import MAX_TAG
 
 _Key = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,150}$")]
 """Becomes part of an Idempotency-Key, so it is visible ASCII."""
+_Name = Annotated[str, StringConstraints(pattern=r"^[\x21-\x2e\x30-\x7e]{1,150}$")]
+"""Becomes part of an address, so it has no slash."""
 _Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TAG)]
 
 
@@ -25,13 +28,16 @@ class StreamMessage(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    conversation: _Key
+    conversation: _Name
     message: _Key
     at: AwareDatetime
     brand: _Word
     channel: _Word
     text: Annotated[str, Field(min_length=1, max_length=20_000)]
+    sentiment: Label | None = None
+    """How a human read it."""
     reason: _Word | None = None
+    """What a human says it complains about."""
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
-"""The organizations of a replay: one a brand, each with a team, members and rules on the stream's clock."""
+"""The organizations of a replay: one a brand, each with teams, members and rules on the stream's clock."""
 
 from typing import Any
 
 from benchmarks.replay.api_client import Api, Caller, Refused
 from benchmarks.replay.journal import Journal, Tenant
 from benchmarks.replay.pace import Pace
+from benchmarks.replay.rules import TEAMS, escalation_events, routing_rules, sla_policy
 
 MEMBERS = 4
-"""Agents in each team, besides its supervisor."""
+"""Agents of an organization, each in all its teams, besides their supervisor."""
 
 _AGENTS = ("Ada", "Ben", "Cleo", "Dan")
 
@@ -34,18 +35,26 @@ async def _make(operator: Caller, brand: str, pace: Pace, key: str) -> Tenant:
     await caller.post("/reminder-ladders", pace.ladder(), "ladder", "prepare")
     supervisor = await _member(caller, "Sam", "supervisor")
     agents = [await _member(caller, name, "agent") for name in _AGENTS[:MEMBERS]]
+    await caller.post("/sla-policies", sla_policy(pace), "sla-policy", "prepare")
     team = {
-        "name": "Replies",
         "acknowledge_within": pace.document(pace.acknowledge_within),
         "supervisor_id": supervisor,
         "member_ids": agents,
     }
-    team_id = (await caller.post("/teams", team, "team", "prepare"))["id"]
+    teams = {
+        name: (await caller.post("/teams", team | {"name": name}, f"team:{name}", "prepare"))["id"] for name in TEAMS
+    }
+    for noun, documents in (
+        ("escalation-events", escalation_events(teams, pace)),
+        ("routing-rules", routing_rules(teams)),
+    ):
+        for place, document in enumerate(documents):
+            await caller.post(f"/{noun}", document, f"{noun}:{place}", "prepare")
     return Tenant(
         brand=brand,
         id=organization["id"],
         api_key=caller.key,
-        team_id=team_id,
+        team_ids=teams,
         member_ids=tuple(agents),
         supervisor_id=supervisor,
     )

@@ -13,7 +13,10 @@ _BEGIN = datetime(2015, 2, 16, tzinfo=UTC)
 
 
 def lines(count: int, seed: int = 7) -> list[Line]:
-    """``count`` messages over three days, about three to a conversation; some customers come back two days later."""
+    """``count`` messages over three days, about three to a conversation; some customers come back two days later.
+
+    Every fifth asks for nothing that a rule looks for.
+    """
     random = Random(seed)
     returning = [f"c{900 + number}" for number in range(count // 10)]
     others = [f"c{number}" for number in range(max(count // 3, 1))]
@@ -23,7 +26,15 @@ def lines(count: int, seed: int = 7) -> list[Line]:
         *((moment, random.choice(others)) for moment in moments),
         *((random.uniform(119, 120), conversation) for conversation in returning),
     ]
-    return [line(number, conversation, hours) for number, (hours, conversation) in enumerate(sorted(written))]
+    return [
+        line(
+            number,
+            conversation,
+            hours,
+            **({"text": f"Good morning! This is message {number}."} if number % 5 == 1 else {}),
+        )
+        for number, (hours, conversation) in enumerate(sorted(written))
+    ]
 
 
 def line(number: int, conversation: str, hours: float, **others: Any) -> Line:

@@ -63,19 +63,20 @@ async def test_an_api_that_stays_away_is_given_up_with_what_to_do() -> None:
             await caller.get("/tickets")
 
 
-async def test_a_ticket_that_was_answered_as_pending_is_awaited_before_it_is_used() -> None:
-    pending = {"Baton-Read-Model": "pending"}
+async def test_a_ticket_that_a_message_has_caused_is_awaited_before_it_is_used() -> None:
     answers = [
-        lambda: httpx.Response(201, json=DONE, headers=pending),
         lambda: httpx.Response(404, json={"code": "not_found"}),
         lambda: httpx.Response(200, json=DONE),
     ]
     async with _api(answers) as (caller, keys):
-        await caller.post("/tickets", {}, "m1:ticket", "create")
-        await caller.shown("/tickets/t1")
-        assert [request.pending for request in caller.requests] == [True, False, False]
-        await caller.shown("/tickets/t1")  # the latest answer was not pending: nothing to wait for
-    assert len(keys) == 3
+        assert await caller.shown("/tickets/t1") == DONE
+    assert len(keys) == 2
+
+
+async def test_a_ticket_that_does_not_show_is_not_awaited_for_ever() -> None:
+    async with _api([lambda: httpx.Response(404, json={"code": "not_found"})], patience=0.2) as (caller, _):
+        with pytest.raises(Refused, match="not_found"):
+            await caller.shown("/tickets/t1")
 
 
 async def test_every_page_of_a_list_is_read() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.replay.journal import Began, Done, Header, JournalError, Tenant, open_journal, read_header
+from benchmarks.replay.journal import Answered, Began, Done, Header, JournalError, Tenant, open_journal, read_header
 
 HEADER = Header(digest="d", seed=1, speed_up=500, target="http://one", run="first")
 
@@ -14,9 +14,12 @@ def kept(tmp_path: Path) -> Path:
     """A state file with an organization and two steps."""
     file = tmp_path / "folder" / "state.jsonl"
     with open_journal(file, HEADER) as journal:
-        journal.write(Tenant(brand="North", id="o", api_key="k", team_id="t", member_ids=("a", "b"), supervisor_id="s"))
+        journal.write(
+            Tenant(brand="North", id="o", api_key="k", team_ids={"Care": "t"}, member_ids=("a", "b"), supervisor_id="s")
+        )
         journal.write(Began(at=100))
-        journal.write(Done(key="m1:open", brand="North", ticket_id="t1", at=110))
+        answered = Answered(sentiment=-0.5, human_requested=False, decided_by="builtin")
+        journal.write(Done(key="m1:tell", brand="North", ticket_id="", at=110, answered=answered))
         journal.write(Done(key="m2:tell", brand="North", ticket_id="t1", at=120))
     return file
 
@@ -25,7 +28,9 @@ def test_a_continued_replay_knows_what_was_acknowledged_and_keeps_its_run(kept: 
     with open_journal(kept, HEADER.model_copy(update={"run": "second"})) as journal:
         assert journal.header.run == "first"
         assert journal.tenants["North"].member_ids == ("a", "b")
-        assert set(journal.done) == {"m1:open", "m2:tell"}
+        assert set(journal.done) == {"m1:tell", "m2:tell"}
+        assert journal.done["m1:tell"].answered == Answered(sentiment=-0.5, human_requested=False, decided_by="builtin")
+        assert journal.done["m2:tell"].answered is None
         assert journal.finished is None
 
 
@@ -45,7 +50,7 @@ def test_a_last_line_that_a_crash_cut_off_is_dropped_and_written_again_whole(cut
     whole = kept.read_bytes()
     kept.write_bytes(whole[:-cut])
     with open_journal(kept, HEADER) as journal:
-        assert set(journal.done) == {"m1:open"}
+        assert set(journal.done) == {"m1:tell"}
         journal.write(Done(key="m2:tell", brand="North", ticket_id="t1", at=120))
     assert kept.read_bytes() == whole
 

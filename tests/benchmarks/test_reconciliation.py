@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.replay.reconciliation import TenantReading, TicketReading, reconcile
+from benchmarks.replay.reconciliation import ConversationReading, TenantReading, TicketReading, reconcile
 from benchmarks.replay.stream import Stream, read_stream
 from tests.benchmarks.streams import line, write
 
@@ -15,11 +15,17 @@ Json = dict[str, Any]
 
 @dataclass
 class System:
-    """What is read back of two messages of one conversation on one ticket; tests spoil it."""
+    """What is read back of three messages of one conversation, the last two on a ticket; tests spoil it."""
 
     messages: list[Json] = field(
-        default_factory=lambda: [_message("m1"), _message("m2"), _message("answer", author_kind="agent")]
+        default_factory=lambda: [
+            _message("m0", ticket_id=None),
+            _message("m1"),
+            _message("m2"),
+            _message("answer", author_kind="agent"),
+        ]
     )
+    decisions: list[Json] = field(default_factory=lambda: [_decision("m0", "shadow"), _decision("m1")])
     ticket: TicketReading = field(
         default_factory=lambda: TicketReading(
             "t1",
@@ -30,6 +36,11 @@ class System:
         )
     )
     more: list[TicketReading] = field(default_factory=list)
+
+    def read(self) -> TenantReading:
+        """All of it."""
+        conversation = ConversationReading("c2", self.messages, self.decisions)
+        return TenantReading("North", [self.ticket, *self.more], [conversation])
 
     def tell(self, *events: Json) -> None:
         """Replace the ticket's story, and make its row and workflow as old as that is."""
@@ -49,27 +60,34 @@ def _message(name: str, **others: Any) -> Json:
     return {**known, "author_kind": "customer", **others}
 
 
+def _decision(message: str, outcome: str = "acted", kind: str = "escalation_event", **actions: Any) -> Json:
+    known = {"kind": kind, "outcome": outcome, "actions": actions}
+    return {**known, "rule_name": "Bags", "message_id": f"stored-{message}", "evidence": [{"kind": "keyword"}]}
+
+
 def _event(version: int, kind: str, message: str = "") -> Json:
     return {"version": version, "kind": kind, "about": {"message_id": f"stored-{message}"} if message else {}}
 
 
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory: pytest.TempPathFactory) -> Stream:
-    content = [line(1, "c2", 1), line(2, "c2", 2)]
+    content = [line(0, "c2", 0), line(1, "c2", 1), line(2, "c2", 2)]
     return read_stream(write(tmp_path_factory.mktemp("reconciliation") / "stream", content))
 
 
 def test_what_is_whole_has_no_problems(stream: Stream) -> None:
     system = System()
-    found = reconcile(stream, [TenantReading("North", [system.ticket], system.messages)])
+    found = reconcile(stream, [system.read()])
     assert found.problems == []
-    assert (found.messages.sent, found.messages.stored_once, found.messages.told_once) == (2, 2, 2)
+    messages, conversations = found.messages, found.conversations
+    assert (messages.sent, messages.stored_once, messages.told_once, messages.without_ticket) == (3, 3, 2, 1)
+    assert (conversations.stored, conversations.with_ticket, conversations.without_ticket) == (1, 1, 0)
     assert (found.read_models.equal, found.read_models.running, found.read_models.ended) == (1, 1, 0)
 
 
 def _is_gone(system: System) -> None:
-    del system.messages[0]
-    system.tell(_event(1, "created"), _event(2, "customer_replied", "m2"))
+    del system.messages[2]
+    system.tell(_event(1, "created"), _event(2, "customer_replied", "m1"))
 
 
 def _is_told_to_another(system: System) -> None:
@@ -90,7 +108,7 @@ def _with_message(message: Json) -> Callable[[System], None]:
 
 
 SPOILT: dict[str, tuple[Callable[[System], None], Json, list[str]]] = {
-    "a message is not stored": (_is_gone, {"lost": 1}, ["message m1 (North): lost"]),
+    "a message is not stored": (_is_gone, {"lost": 1}, ["message m2 (North): lost"]),
     "a message is stored twice": (
         _with_message(_message("m1", id="stored-again")),
         {"stored_twice": 1},
@@ -104,7 +122,7 @@ SPOILT: dict[str, tuple[Callable[[System], None], Json, list[str]]] = {
     "another text": (
         lambda system: system.messages[0].update(body="other"),
         {"altered": 1},
-        ["message m1 (North): altered"],
+        ["message m0 (North): altered"],
     ),
     "a message told twice": (
         lambda system: system.tell(*system.ticket.events, _event(4, "customer_replied", "m1")),
@@ -120,6 +138,21 @@ SPOILT: dict[str, tuple[Callable[[System], None], Json, list[str]]] = {
         _is_told_to_another,
         {"not_told": 1},
         ["message m1 (North): not told"],
+    ),
+    "a message before any rule asked for a ticket is told to one": (
+        lambda system: system.tell(*system.ticket.events, _event(4, "customer_replied", "m0")),
+        {"told_unasked": 1, "without_ticket": 0},
+        ["message m0 (North): told unasked"],
+    ),
+    "a message belongs to a ticket that no rule has asked for": (
+        lambda system: system.messages[0].update(ticket_id="t1"),
+        {"told_unasked": 1, "without_ticket": 0},
+        ["message m0 (North): told unasked"],
+    ),
+    "a rule asked for a ticket and there is none": (
+        lambda system: system.decisions.append(_decision("m0")),
+        {"not_told": 1, "without_ticket": 0},
+        ["message m0 (North): not told"],
     ),
     "a row is missing": (
         _changed(view=None),
@@ -165,12 +198,26 @@ def test_what_is_wrong_is_counted_once_and_named(
 ) -> None:
     system = System()
     spoil(system)
-    found = reconcile(stream, [TenantReading("North", [system.ticket, *system.more], system.messages)])
+    found = reconcile(stream, [system.read()])
     assert found.problems == problems
     numbers = {**found.messages.model_dump(), **found.read_models.model_dump()}
     assert {name: numbers[name] for name in counts} == counts
 
 
+NO_TICKET = {
+    "in its cooldown": _decision("m0", "cooldown"),
+    "that only tells people": _decision("m0", create_ticket=False),
+    "that routes": _decision("m0", kind="routing_rule"),
+}
+
+
+@pytest.mark.parametrize("decision", NO_TICKET.values(), ids=NO_TICKET)
+def test_a_rule_that_asks_for_no_ticket_escalates_nothing(decision: Json, stream: Stream) -> None:
+    system = System()
+    system.decisions.append(decision)
+    assert reconcile(stream, [system.read()]).problems == []
+
+
 def test_an_organization_that_is_gone_has_lost_every_message(stream: Stream) -> None:
     found = reconcile(stream, [])
-    assert (found.messages.sent, found.messages.lost) == (2, 2)
+    assert (found.messages.sent, found.messages.lost) == (3, 3)

@@ -181,3 +181,25 @@ def test_collector_is_named_by_its_address() -> None:
     assert make(otlp_endpoint="http://collector:4318").otlp_endpoint == "http://collector:4318"
     with pytest.raises(ValidationError, match="must be the base address of a collector"):
         make(otlp_endpoint="collector:4317")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"detector_mode": "cascade"}, "detector_url"),
+        ({"detector_mode": "model", "detector_url": "http://h/v1"}, "detector_model"),
+        ({"detector_mode": "model", "detector_url": "h/v1", "detector_model": "m"}, "must be an address"),
+        ({"detector_mode": "sometimes"}, "detector_mode"),
+        ({"detector_url": "https://user:pass@h/v1"}, "BATON_DETECTOR_KEY"),
+        ({"detector_tables": "/nonexistent"}, "detector_tables"),
+        ({"detector_timeout": "PT0S"}, "detector_timeout"),
+    ],
+)
+def test_a_model_that_cannot_be_asked_is_refused_at_the_start(given: dict[str, str], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        make(**given)
+
+
+def test_a_webhook_needs_no_model_and_the_built_in_needs_nothing() -> None:
+    make()
+    make(detector_mode="cascade", detector_kind="webhook", detector_url="http://h/opinions")
