@@ -11,10 +11,13 @@ from sqlalchemy.pool import NullPool
 
 from api.schemas.organization import CreateOrganization
 from api.schemas.people import MemberStatus
+from api.schemas.rule import EscalationEventDocument, RoutingRuleDocument, RuleDocument
 from api.security import hash_api_key, hint, new_api_key
-from db.models import ApiKey, Member, Organization, Team, TeamMember
+from db.models import ApiKey, Channel, Member, Organization, RuleRow, RuleVersion, Team, TeamMember
 from domain.assignment import Assignment, Presence
 from domain.permissions import Role
+from domain.rules.rule import RuleKind, RuleMode, dump_definition
+from domain.ticket import ChannelKind
 from embedded.home import write_private
 from settings import Settings
 
@@ -112,6 +115,64 @@ def _add_organization(session: Session) -> None:
         for team, _limit, members in TEAMS
         for position, member in enumerate(members)
     )
+    _add_front_door(session)
+
+
+def _add_front_door(session: Session) -> None:
+    """A channel, and rules by which a first message through it becomes a ticket of the right team."""
+    session.add(
+        Channel(
+            id=_id("Website"), organization_id=ORGANIZATION_ID, kind=ChannelKind.WEBCHAT, name="Website", settings={}
+        )
+    )
+    for kind, documents in _rules().items():
+        for position, document in enumerate(documents, start=1):
+            rule_id = _id(f"{kind}: {document.name}")
+            mode = document.mode or RuleMode.ON
+            session.add(
+                RuleRow(
+                    id=rule_id,
+                    organization_id=ORGANIZATION_ID,
+                    kind=kind,
+                    name=document.name,
+                    position=position,
+                    mode=mode,
+                )
+            )
+            session.flush()
+            definition = dump_definition(document.rule(rule_id, mode=mode))
+            session.add(RuleVersion(rule_id=rule_id, version=1, definition=definition))
+
+
+def _rules() -> dict[RuleKind, list[RuleDocument]]:
+    events = [
+        {
+            "name": "Asks for a person",
+            "conditions": {"human_requested": True},
+            "actions": {"notify_team_ids": [_id("Support")]},
+        },
+        {
+            "name": "Wants the money back",
+            "conditions": {"keyword": ["refund", "money back", "chargeback"]},
+            "actions": {"priority": "high", "tags": ["refund"]},
+        },
+        {
+            "name": "Angry twice",
+            "conditions": {"sentiment": {"at_most": -0.4, "messages": 2, "of_last": 3}},
+            "actions": {"priority": "high", "tags": ["angry"]},
+        },
+    ]
+    routing = [
+        {
+            "name": "Refunds go to billing",
+            "conditions": {"any": [{"tag": ["refund"]}, {"keyword": ["invoice"]}]},
+            "actions": {"team_id": _id("Billing")},
+        }
+    ]
+    return {
+        RuleKind.ESCALATION_EVENT: [EscalationEventDocument.model_validate(each) for each in events],
+        RuleKind.ROUTING_RULE: [RoutingRuleDocument.model_validate(each) for each in routing],
+    }
 
 
 def _id(name: str) -> UUID:

@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.bench import assignment, measures, telling
+from benchmarks.bench.intake import intake
 from benchmarks.bench.report import print_report
 from benchmarks.bench.setting import Bench, bench_on
 from embedded.ports import free_port
@@ -61,6 +62,7 @@ PARTS: dict[str, Measure] = {
     "startup": lambda bench, _: measures.startup(bench),
     "lives": lambda bench, sizes: measures.lives_beside_bare(bench, sizes.lives),
     "cost": lambda bench, _: measures.cost(bench),
+    "intake": lambda bench, sizes: intake(bench, sizes.steady_seconds),
     "steady": lambda bench, sizes: measures.steady_pace(bench, sizes.steady_seconds),
     "restart": lambda bench, sizes: measures.restart(bench, sizes.open_at_restart),
     "memory": lambda bench, sizes: measures.memory(bench, sizes.open_tickets),
