@@ -29,7 +29,7 @@ def ensure_owner(settings: Settings) -> Credentials | None:
     repeat.
     """
     engine = create_engine(settings.database_url, poolclass=NullPool)
-    with Session(engine) as session, session.begin():
+    with Session(engine, expire_on_commit=False) as session, session.begin():
         owners = list(
             session.scalars(
                 select(Member)

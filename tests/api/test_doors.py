@@ -396,3 +396,7 @@ async def test_examples_are_understood(newcomer: Browser, operation: Any) -> Non
     answer = await browser.call(operation.method, operation.below_prefix, operation.examples[0])
     expected = ("wrong_credentials", "invalid_token", "invalid_reference")
     assert answer.is_success or answer.json()["code"] in expected, answer.text
+
+
+async def test_without_a_provider_there_is_no_such_door(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/api/v1/sign-in/oidc")).status_code == 404

@@ -172,7 +172,3 @@ async def test_what_another_browser_began_is_refused(
 async def test_nobody_is_sent_to_another_site(api: httpx.AsyncClient, elsewhere: str) -> None:
     answer = await api.get("/api/v1/sign-in/oidc", params={"return_to": elsewhere})
     assert answer.status_code == 422
-
-
-async def test_without_a_provider_there_is_no_such_door(http: httpx.AsyncClient) -> None:
-    assert (await http.get("/api/v1/sign-in/oidc")).status_code == 404
