@@ -56,6 +56,7 @@ PARTS: dict[str, Measure] = {
     "restart": lambda bench, sizes: measures.restart(bench, sizes.open_at_restart),
     "memory": lambda bench, sizes: measures.memory(bench, sizes.open_tickets),
     "lists": lambda bench, sizes: measures.lists(bench, sizes.listed),
+    "analytics": lambda bench, sizes: measures.reports(bench, sizes.listed[0]),
 }
 
 

@@ -32,7 +32,6 @@ from tests.support import drain, eventually
 from tests.workflows.office import Life, Office
 from tests.workflows.rules import Rules
 from worker import make_worker
-from workflows.ticket import TicketWorkflow
 
 HISTORIES = Path(__file__).with_name("histories")
 MOMENT = timedelta(milliseconds=300)
@@ -180,7 +179,7 @@ async def merged(office: Office) -> Kept:
     for into in (source, target):
         command = Merge(request_id=str(uuid4()), fingerprint="merge", actor=office.members["Ana"], target_id=into.id)
         with suppress(WorkflowUpdateFailedError):
-            await source.handle.execute_update(TicketWorkflow.merge, command)
+            await source.handle.execute_update("merge", command)
     await source.handle.result()
     await target.settled()
     return {"merged": source.handle.id, "absorbed": target.handle.id}
