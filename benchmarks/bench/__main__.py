@@ -70,6 +70,7 @@ PARTS: dict[str, Measure] = {
     "lists": lambda bench, sizes: measures.lists(bench, sizes.listed),
     "fan-out": lambda bench, _: telling.fan_out(bench),
     "events": lambda bench, sizes: telling.events(bench, sizes.streams),
+    "analytics": lambda bench, sizes: measures.reports(bench, sizes.listed[0]),
 }
 
 

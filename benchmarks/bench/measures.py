@@ -6,7 +6,7 @@ import time
 from typing import Any
 from uuid import UUID
 
-from benchmarks.bench import bare
+from benchmarks.bench import analytics, bare
 from benchmarks.bench import lists as reading
 from benchmarks.bench.accounting import cpu_seconds, resident_bytes, spent
 from benchmarks.bench.http import Latencies
@@ -154,6 +154,15 @@ async def lists(bench: Bench, sizes: tuple[int, ...]) -> dict[str, Any]:
         await reading.read(bench.desk, rounds=5)
         found[str(size)] = await reading.read(bench.desk)
     return found
+
+
+async def reports(bench: Bench, size: int) -> dict[str, Any]:
+    """Reports over very many tickets."""
+    async with bench.desk.connections(1, Latencies()) as (connection,):
+        like = (await connection.post("create", "/tickets", NEW))["id"]
+    await asyncio.to_thread(analytics.fill, bench.system.settings.psycopg_url, like, size)
+    await analytics.read(bench.desk, rounds=2)
+    return {str(size): await analytics.read(bench.desk)}
 
 
 def _count(found: dict[str, Any]) -> int:

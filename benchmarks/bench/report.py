@@ -12,6 +12,8 @@ def print_report(results: dict[str, Any], console: Console) -> None:
         _lives(found, console)
     if found := results.get("lists"):
         _lists(found, console)
+    if found := results.get("analytics"):
+        _lists(found, console)
     for part in ("startup", "cost", "intake", "steady", "restart", "memory", "assignment", "fan-out", "events"):
         if part in results:
             table = Table("", part, title_justify="left")
