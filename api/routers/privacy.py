@@ -13,15 +13,10 @@ from api.own import find_own
 from api.pagination import Page, Paging, page_by_time
 from api.privacy import Privacy, erasure_row, export_row, progress_of, zipped
 from api.problems import Problem
-from api.schemas.privacy import CreateExport, ErasureView, ExportView, RequesterView
+from api.schemas.privacy import CreateExport, ErasureView, ExportView
 from db.models import Erasure, Export, Requester
 
 router = APIRouter(tags=["privacy"])
-
-
-@router.get("/requesters/{requester_id}", summary="Read a requester")
-async def read_requester(requester_id: UUID, caller: Caller, session: Session) -> RequesterView:
-    return RequesterView.model_validate(await find_own(session, caller, Requester, requester_id, "requester"))
 
 
 @router.delete(

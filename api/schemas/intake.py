@@ -180,13 +180,17 @@ class BatchView(View):
 
 
 class RequesterView(View):
-    """A customer who writes; ``external_id`` is what their platform knows them by."""
+    """A customer who writes; ``external_id`` is what their platform knows them by.
+
+    ``erased_at`` is when all that was known of them was erased.
+    """
 
     id: UUID
     external_id: str | None
     name: str | None
     email: str | None
     created_at: datetime
+    erased_at: datetime | None
 
 
 class ConversationView(View):

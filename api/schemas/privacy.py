@@ -8,17 +8,6 @@ from pydantic import ConfigDict, Field
 from api.schemas.fields import Document, Span, View
 
 
-class RequesterView(View):
-    """A customer who writes. ``erased_at`` is when all that was known of them was erased."""
-
-    id: UUID
-    external_id: str | None
-    name: str | None
-    email: str | None
-    created_at: datetime
-    erased_at: datetime | None
-
-
 class ErasureView(View):
     """That a requester was erased; ``tickets`` and ``messages`` are counted when it is `done`."""
 
