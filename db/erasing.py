@@ -41,6 +41,12 @@ _OF_BOTH = {
     "notifications": """
         UPDATE notifications SET why = '' WHERE organization_id = :organization
             AND (ticket_id = ANY(:tickets) OR conversation_id = ANY(:conversations))""",
+    # A mail is about tickets by their titles.
+    "mails": """
+        UPDATE mails SET subject = '', text = '', html = NULL WHERE id IN (
+            SELECT mail_id FROM notifications WHERE organization_id = :organization
+                AND (ticket_id = ANY(:tickets) OR conversation_id = ANY(:conversations)))""",
+    "live_events": "DELETE FROM live_events WHERE ticket_id = ANY(:tickets)",
     "backtests": """
         UPDATE backtests SET result = '{}' WHERE organization_id = :organization
             AND result::text LIKE ANY(:mentions)""",
@@ -79,6 +85,22 @@ KEPT: Mapping[str, str] = MappingProxyType(
         "sla_policy_versions": "settings",
         "reminder_ladders": "settings",
         "escalation_ladders": "settings",
+        "notification_settings": "settings of members",
+        "accounts": "of members",
+        "identities": "of members",
+        "account_sessions": "of members",
+        "invitations": "of members",
+        "password_resets": "of members",
+        "attempts": "counts",
+        "audit_log": "acts of administration",
+        "rotas": "counts",
+        "queued_tickets": "times",
+        "ticket_facts": "times, and names of tags and teams",
+        "ticket_watchers": "of members",
+        "ticket_presences": "of members",
+        "ticket_links": "ids",
+        "ticket_merges": "ids",
+        "bulk_changes": "ids, and what members asked for",
         "erasures": "says that it was done, and of nobody what was",
         "exports": "counts",
         "export_pages": "copies, which go before their time when somebody is erased",

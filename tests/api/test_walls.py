@@ -34,7 +34,12 @@ from db.walls import ROLE, enter, every_organization, whichever_organization, wi
 from settings import Settings
 from tests.api.tenant import Tenant, new_tenant
 
-WITHOUT_AN_ORGANIZATION: dict[str, str] = {}
+WITHOUT_AN_ORGANIZATION: dict[str, str] = {
+    "accounts": "of people, who may belong to several organizations",
+    "identities": "of people, who may belong to several organizations",
+    "password_resets": "of people, who may belong to several organizations",
+    "attempts": "of whoever knocks",
+}
 """Tables that no wall stands before, each with the reason."""
 
 LOGIN, PASSWORD = "walled", "password-of-the-tests"
