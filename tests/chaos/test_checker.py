@@ -170,8 +170,8 @@ DAMAGES = (
     Damage(
         "notification_by_a_medium_nobody_wanted",
         ("INSERT INTO notifications (organization_id, key, member_id, ticket_id, ticket_version, medium, kind, why, "
-         "created_at) SELECT organization_id, replace(key, ':in_app', ':email'), member_id, ticket_id, ticket_version, "
-         "'email', kind, why, created_at FROM notifications WHERE kind = 'customer_replied' LIMIT 1",),
+         "created_at) SELECT organization_id, replace(key, '\\:in_app', '\\:email'), member_id, ticket_id, "
+         "ticket_version, 'email', kind, why, created_at FROM notifications WHERE kind = 'customer_replied' LIMIT 1",),
         frozenset({Wrong.TOLD_TWICE}),
     ),
     Damage(

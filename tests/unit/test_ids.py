@@ -27,7 +27,7 @@ def test_two_organizations_things_of_one_name_have_different_ids(make: object) -
 
 
 def test_ids_of_everything_else_follow_from_an_id() -> None:
-    for made in MADE:
+    for made in set(MADE) - {ids.mail_id}:  # a mail's key names what it is about, by ids
         first = next(iter(inspect.signature(made).parameters.values()))
         assert first.annotation in (UUID, "UUID"), made.__name__
 
