@@ -117,6 +117,6 @@ async def test_link_in_a_mail_unsubscribes_by_a_click_and_not_by_being_looked_at
         clicked = await tenant.client.post(link, data={"List-Unsubscribe": "One-Click"})
         assert clicked.status_code == 200, clicked.text
     assert await mailed() == {False}
-    assert (await me.get("/notifications/preferences"))["media"]["mention"]["in_app"]
+    assert (await me.get("/notifications/preferences"))["media"]["mentioned"]["in_app"]
     for method in ("GET", "POST"):
         assert (await tenant.client.request(method, f"{link[:-3]}AAA")).status_code == 404

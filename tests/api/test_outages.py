@@ -2,7 +2,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -126,10 +126,12 @@ async def all_answers(
     """What every request is answered with while something is away; none may take longer than its patience."""
 
     few = asyncio.Semaphore(10)  # so that none waits for the others
+    # One member's changes wait for each other: each may free a place, and tells Temporal before it is committed.
+    one_by_one = asyncio.Lock()
 
     async def one(method: str, path: str, document: Any) -> httpx.Response:
         own_key = key and f"{key}-{method}-{path.rsplit('/', 1)[-1]}"
-        async with few:
+        async with one_by_one if path.startswith("/members/") else nullcontext(), few:
             try:
                 async with asyncio.timeout((PATIENCE + SLACK).total_seconds()):
                     return await tenant.call(method, path, document, key=own_key)
