@@ -66,8 +66,8 @@ class CreateNote(Document):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"body": "Waits for the warehouse."},
                 {"body": "@Ana, do you know more?", "mention_ids": ["0b6a2f2e-8f6f-4d2a-9a39-5d7f0c1f4b11"]},
+                {"body": "Waits for the warehouse."},
             ]
         }
     )
