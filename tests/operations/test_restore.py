@@ -6,6 +6,7 @@ from sqlalchemy import func, select
 
 from db.models import Message, Notification, Organization, TicketRow
 from domain.ladders import ReminderAction, ReminderLadder, ReminderStep
+from domain.notices import Medium
 from domain.ticket import Status
 from tests.operations.site import Site
 from tests.support import eventually
@@ -69,7 +70,9 @@ async def test_postgres_older_than_temporal_gets_back_what_workflows_know(baton:
     async with office.sessions() as session:
         following = await session.scalar(select(Organization.next_ticket_number).where(Organization.id == office.id))
         assert following == 1 + (await session.scalar(select(func.max(TicketRow.number))) or 0)
-        told = select(Notification.key).where(Notification.ticket_id == created.id)
+        told = select(Notification.key).where(
+            Notification.ticket_id == created.id, Notification.medium == Medium.IN_APP
+        )
         assert len(list(await session.scalars(told))) == 1  # Ben, of the ticket that was made for him
     await created.move(Status.RESOLVED, by="Ben")
     await created.settled()
