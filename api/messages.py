@@ -201,6 +201,8 @@ class Messages:
             try:
                 await self.tickets.deliver(recorded, send, isinstance(fact, CustomerReplied))
             except TicketClosed:
+                # A run that is about to end may have been told by another try, and not have recorded it yet.
+                await self.tickets.gateway.require_ended(ticket.id)
                 if await self._withdrawn(stored, fact):
                     raise
                 return Answer(await self.tickets.find(ticket.id), replayed=True)

@@ -12,6 +12,7 @@ from temporalio.client import (
     Client,
     RPCError,
     WithStartWorkflowOperation,
+    WorkflowExecutionStatus,
     WorkflowHandle,
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
@@ -184,6 +185,13 @@ class TicketGateway:
         async with self._answers():
             description = await self._handle(ticket_id).describe(rpc_timeout=self._timeout)
         return UUID(description.typed_search_attributes[TICKET_ORGANIZATION])
+
+    async def require_ended(self, ticket_id: UUID) -> None:
+        """Return once nothing more can be recorded of the ticket's run; ``outcome_unknown`` while it still works."""
+        async with self._answers():
+            description = await self._handle(ticket_id).describe(rpc_timeout=self._timeout)
+        if description.status is WorkflowExecutionStatus.RUNNING:
+            raise _unknown()
 
     async def live(self, ticket_id: UUID) -> LiveTicket:
         """What the workflow holds at this moment, also after it has ended, while its history is kept."""
