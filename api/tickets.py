@@ -30,6 +30,7 @@ from db.tickets import (
     find_with_answer,
 )
 from domain.commands import ChangeStatus, Command, Merge
+from domain.errors import DomainError
 from domain.events import Actor, ActorKind, EventKind
 from domain.ids import conversation_id, requester_id, ticket_id, workflow_id
 from domain.lifecycle import check, closed
@@ -111,7 +112,13 @@ class Tickets:
             recorded, kept = await self._with_answer(wanted_id, request)
             if kept is not None:
                 return replayed(recorded, kept, request)
-            outcome = await self._obey(recorded, command)
+            try:
+                outcome = await self._obey(recorded, command)
+            except DomainError:
+                known = await self._known(wanted_id, request)
+                if known is None:
+                    raise
+                return known  # a run that has ended meanwhile had dealt with an earlier try
             check_fingerprint(outcome.fingerprint, request)
             fallback = replace(recorded, ticket=outcome.ticket)
             answer = await self._shown(watch, fallback, request.key, seen=recorded.ticket.version)
@@ -138,9 +145,13 @@ class Tickets:
             return
         if recorded.ticket.status is Status.CLOSED:
             check(recorded.ticket, command)  # no run would tell the refusal
-        await self.deliver(
-            recorded, lambda ticket, start: self.gateway.submit(ticket, command, start=start), _reopens(command)
-        )
+        try:
+            await self.deliver(
+                recorded, lambda ticket, start: self.gateway.submit(ticket, command, start=start), _reopens(command)
+            )
+        except DomainError:
+            if await self._known(wanted_id, request) is None:
+                raise
 
     async def deliver(
         self, recorded: RecordedTicket, send: Callable[[Ticket, bool], Awaitable[None]], reopening: bool

@@ -43,7 +43,9 @@ LATENESS = "baton_timer_lateness"
 """Metric: how late timers are."""
 
 REMEMBERED_REQUESTS = 256
-"""Requests whose repetition a run notices by itself; the read model knows all older ones."""
+"""Requests whose repetition a run notices by itself, beside those that are not recorded yet; the read model knows all
+older ones.
+"""
 
 
 @workflow.defn(name="Ticket")
@@ -66,6 +68,7 @@ class TicketWorkflow:
         self._history_limit = start.history_limit
         self._remembered = dict(start.remembered)
         self._outbox = Outbox(start.outbox, start.description)
+        self._recorded_version = _recorded_version(start)
         self._attributes_of: Ticket | None = start.ticket
         self._alarms: dict[Timer, asyncio.Task[None]] = {}
         self._alarm_rang = False
@@ -242,6 +245,7 @@ class TicketWorkflow:
             await workflow.wait_condition(workflow.all_handlers_finished)
             raise
         self._state, self._remembered = loaded.ticket, dict(loaded.remembered)
+        self._recorded_version = loaded.ticket.version
 
     async def _loaded(self) -> None:
         """Wait until a reopened ticket's state has been read; nothing may be decided before."""
@@ -304,8 +308,11 @@ class TicketWorkflow:
         """Make a decision the state; from here on it will be recorded, whatever happens."""
         if request_id:
             self._remembered[request_id] = Remembered(version=story.ticket.version, fingerprint=fingerprint)
-            if len(self._remembered) > REMEMBERED_REQUESTS:
-                del self._remembered[next(iter(self._remembered))]
+            while len(self._remembered) > REMEMBERED_REQUESTS:
+                oldest = next(iter(self._remembered))
+                if self._remembered[oldest].version > self._recorded_version:
+                    break
+                del self._remembered[oldest]
         if not story.events:
             return
         self._state = story.ticket
@@ -318,7 +325,9 @@ class TicketWorkflow:
         if updates:
             workflow.upsert_search_attributes(updates)
             self._attributes_of = self._ticket
-        recorded = await record(self._outbox.take(self._ticket))
+        batch = self._outbox.take(self._ticket)
+        recorded = await record(batch)
+        self._recorded_version = batch.ticket.version
         if recorded.terms:
             self._state = adopt(self._ticket, recorded.terms)
             workflow.set_current_details(details(self._state))
@@ -413,6 +422,13 @@ class TicketWorkflow:
             # The last change may not have been written yet, and the next run takes it for written.
             search_attributes=attributes_of(self._ticket),
         )
+
+
+def _recorded_version(start: StartTicket) -> int:
+    """The version that the read model has when the run begins."""
+    if start.outbox:
+        return start.outbox[0].events[0].version - 1
+    return start.ticket.version if start.ticket else 0
 
 
 def _refuse(refusal: DomainError) -> NoReturn:

@@ -9,6 +9,8 @@ import httpx
 import pytest
 from temporalio.client import Client
 
+import api.tickets
+import db.tickets
 from domain.ids import workflow_id
 from settings import Settings
 from tests.api.running import OPERATOR_KEY, serving
@@ -255,6 +257,36 @@ async def test_reopening_sent_again_after_the_ticket_was_closed_again_does_not_r
         await tenant.post(path, {"to": step})
     assert await tenant.post(path, {"to": "open"}, key="reopen") == reopened
     assert (await tenant.reload(ticket))["status"] == "closed"
+
+
+@pytest.mark.parametrize("prefer", [{}, {"Prefer": "respond-async"}], ids=["waiting", "not waiting"])
+async def test_command_sent_again_while_its_run_ends_is_known(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch, prefer: dict[str, str]
+) -> None:
+    """The first look finds neither the command nor the end, as they are recorded just after it."""
+    before: list[Any] = []
+    find = db.tickets.find_with_answer
+
+    async def look(*asked: Any) -> Any:
+        if asked[-1] != "edit":
+            return await find(*asked)
+        before.append(await find(*asked))
+        return before[0] if len(before) == 2 else before[-1]
+
+    monkeypatch.setattr(api.tickets, "find_with_answer", look)
+
+    ticket = await tenant.ticket()
+
+    async def edit() -> httpx.Response:
+        return await tenant.call("PATCH", f"/tickets/{ticket['id']}", {"title": "Edited"}, key="edit", headers=prefer)
+
+    first = await edit()
+    for to in ("resolved", "closed"):
+        await tenant.post(f"/tickets/{ticket['id']}/status", {"to": to})
+    again = await edit()
+    assert len(before) == 3
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert [event["kind"] for event in await tenant.events(ticket)].count("edited") == 1
 
 
 async def test_settings_can_be_changed_by_many_at_once(tenant: Tenant) -> None:

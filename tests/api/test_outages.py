@@ -26,13 +26,13 @@ from tests.api.things import Things
 from tests.support import eventually
 from workflows.connection import connect
 
-PATIENCE = timedelta(seconds=2)
+PATIENCE = timedelta(seconds=3)
 """For a command, and for a statement."""
 
-SLACK = timedelta(seconds=2)
+SLACK = timedelta(seconds=3)
 """How much longer an answer may take; half a second of it is the API's own, the rest is for a busy machine."""
 
-FROZEN = timedelta(seconds=8)
+FROZEN = timedelta(seconds=11)
 """For a request to a frozen database: what all of its waits may take together, and the driver's own to give it up."""
 
 inside = [operation for operation in OPERATIONS if operation.path.startswith(PREFIX)]

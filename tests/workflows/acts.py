@@ -15,27 +15,21 @@ from tests.workflows.office import API, CUSTOMER, Life
 MINUTE = timedelta(minutes=1)
 
 
-async def now_of(life: Life) -> datetime:
-    """What the ticket's own clock shows."""
-    assert life.office.skipping is not None
-    return await life.office.skipping.get_current_time(life.handle)
-
-
 async def reply(life: Life, by: str = "Ana", at: datetime | None = None) -> Ticket:
     """A member answers the customer, at this moment unless told otherwise."""
     actor = life.office.members[by]
-    await life.tell(AgentReplied(message_id=uuid4(), at=at or await now_of(life), actor=actor))
+    await life.tell(AgentReplied(message_id=uuid4(), at=at or await life.now(), actor=actor))
     return await life.settled()
 
 
 async def ask(life: Life) -> Ticket:
     """The customer writes."""
-    await life.tell(CustomerReplied(message_id=uuid4(), at=await now_of(life), actor=CUSTOMER))
+    await life.tell(CustomerReplied(message_id=uuid4(), at=await life.now(), actor=CUSTOMER))
     return await life.settled()
 
 
 async def note(life: Life) -> None:
-    await life.tell(NoteAdded(note_id=uuid4(), at=await now_of(life), actor=life.office.members["Ana"]))
+    await life.tell(NoteAdded(note_id=uuid4(), at=await life.now(), actor=life.office.members["Ana"]))
 
 
 async def edit(life: Life, **fields: object) -> Ticket:

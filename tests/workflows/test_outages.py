@@ -25,6 +25,7 @@ from tests.workflows.acts import is_blocked
 from tests.workflows.office import Life, Office
 from tests.workflows.past import Past, escalation_event
 from worker import make_worker
+from workflows.ticket import REMEMBERED_REQUESTS
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,6 +67,23 @@ async def test_worker_killed_between_a_command_and_its_record_loses_and_doubles_
         assert await life.story() == ["created", "resolve"]
         assert await life.said_to_customer() == ["resolved:0"]
         assert await life.told() == [("Ana", "ticket_assigned")]
+
+
+async def test_command_is_known_again_however_many_came_after_it_while_none_could_be_recorded(
+    temporal_client: Client, settings: Settings, sessions: Sessions
+) -> None:
+    office = await Office(temporal_client, settings, sessions).open()
+    async with make_worker(temporal_client, settings, sessions):
+        life = await office.ticket()
+        async with await psycopg.AsyncConnection.connect(settings.psycopg_url) as blocker:
+            await blocker.execute("SELECT 1 FROM tickets WHERE id = %s FOR UPDATE", [life.id])
+            first = life.edit("The first")
+            acknowledged = await life.obey(first)
+            await asyncio.gather(*(life.submit(life.edit(f"Edit {number}")) for number in range(REMEMBERED_REQUESTS)))
+            again = await life.obey(first, update_id="sent again")
+        assert (again.version, again.repeated) == (acknowledged.version, True)
+        await life.settled()
+        assert (await life.story()).count("edit") == REMEMBERED_REQUESTS + 1
 
 
 async def recorded(life: Life, version: int) -> bool:

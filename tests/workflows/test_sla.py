@@ -11,7 +11,7 @@ from domain.commands import AgentReplied
 from domain.ladders import Notify, RaisePriority, Reassign, Target
 from domain.priority import Priority
 from domain.ticket import Status
-from tests.workflows.acts import ask, edit, left, note, now_of, of_the_sla, reply
+from tests.workflows.acts import ask, edit, left, note, of_the_sla, reply
 from tests.workflows.office import Life, Office
 from tests.workflows.rules import Rules, step
 
@@ -144,7 +144,7 @@ async def _answer_at_the_breach(life: Life, head_start: str) -> None:
     due_at = (await life.settled()).clocks.first_response.due_at
     assert due_at is not None
     answer = AgentReplied(message_id=uuid4(), at=due_at, actor=life.office.members["Ana"])
-    await life.let_pass(due_at - MINUTE - await now_of(life))
+    await life.let_pass(due_at - MINUTE - await life.now())
     if head_start == "act":
         await life.tell(answer)
     passing = asyncio.create_task(life.let_pass(MINUTE))
@@ -167,7 +167,7 @@ async def test_paused_time_stays_paused_when_the_priority_is_raised(rules: Rules
     assert (ticket.clocks.resolution.due_at, await of_the_sla(life)) == (None, [])
     await life.move(Status.IN_PROGRESS, "Ana")
     resumed = (await life.settled()).clocks.resolution
-    now = await now_of(life)
+    now = await life.now()
     assert (left(resumed, now), MINUTE * round(resumed.paused / MINUTE)) == (10 * HOUR, 3 * DAY)
     raised = (await edit(life, priority=Priority.HIGH)).clocks.resolution
     assert (left(raised, now), raised.paused) == (2 * HOUR, resumed.paused)
@@ -208,7 +208,7 @@ async def _pause_at_the_warning(life: Life, head_start: str) -> bool:
     """Pause as the timer rings, resume, and pause again; whether the warning had come before the resume."""
     warn_at = (await life.settled()).clocks.resolution.warn_at
     assert warn_at is not None
-    await life.let_pass(warn_at - MINUTE - await now_of(life))
+    await life.let_pass(warn_at - MINUTE - await life.now())
     if head_start == "act":
         await life.submit(life.to(Status.WAITING))
     passing = asyncio.create_task(life.let_pass(MINUTE))
@@ -238,7 +238,7 @@ async def test_reopened_ticket_goes_on_with_the_time_spent_and_owes_no_first_res
     assert (ticket.status, ticket.clocks.resolution.verdict) == (Status.RESOLVED, Verdict.MET)
     ticket = await ask(life)
     assert ticket.status is Status.OPEN
-    assert left(ticket.clocks.resolution, await now_of(life)) == 7 * HOUR
+    assert left(ticket.clocks.resolution, await life.now()) == 7 * HOUR
     await life.let_pass(7 * HOUR + MINUTE)
     assert await of_the_sla(life) == [("sla_warning", "resolution"), ("sla_breached", "resolution")]
 

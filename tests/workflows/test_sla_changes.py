@@ -13,7 +13,7 @@ from domain.ladders import Notify, RaisePriority, Reassign, Target
 from domain.priority import Priority
 from domain.sla import SlaTime
 from domain.ticket import Status, Ticket
-from tests.workflows.acts import edit, left, now_of, of_the_sla, reply
+from tests.workflows.acts import edit, left, of_the_sla, reply
 from tests.workflows.rules import Rules, step
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -61,7 +61,7 @@ async def test_edited_policy_is_for_new_tickets_until_it_is_applied_to_running_o
     await rules.edit(policy, {FIRST_RESPONSE: 20 * HOUR}, applied=True)
     assert (await rules.roll_out()).told == 2
     applied = await life.settled()
-    assert (left(applied.clocks.first_response, await now_of(life)), _version(applied)) == (11 * HOUR, 3)
+    assert (left(applied.clocks.first_response, await life.now()), _version(applied)) == (11 * HOUR, 3)
     await life.let_pass(12 * HOUR)
     assert [kind for kind, _ in await of_the_sla(life)] == ["sla_warning", "sla_breached"]  # warned once, at 8 h
     told = Counter(await life.told())
@@ -125,11 +125,11 @@ async def test_ticket_that_comes_to_match_another_policy_keeps_the_time_spent(
     life = await rules.office.ticket(assignee="Ana")
     await life.let_pass(8.5 * HOUR)
     clock = (await edit(life, **fields)).clocks.resolution
-    assert (clock.policy and clock.policy.name, left(clock, await now_of(life))) == ("Important", 1.5 * HOUR)
+    assert (clock.policy and clock.policy.name, left(clock, await life.now())) == ("Important", 1.5 * HOUR)
     await life.let_pass(MINUTE)
     assert [kind for kind, _ in await of_the_sla(life)] == ["sla_warning"]
     clock = (await edit(life, **back)).clocks.resolution
-    assert (clock.policy and clock.policy.name, left(clock, await now_of(life))) == ("Others", 31.5 * HOUR - MINUTE)
+    assert (clock.policy and clock.policy.name, left(clock, await life.now())) == ("Others", 31.5 * HOUR - MINUTE)
     await life.let_pass(32 * HOUR)
     assert [kind for kind, _ in await of_the_sla(life)] == ["sla_warning", "sla_breached"]
 
@@ -141,7 +141,7 @@ async def test_raised_and_lowered_priority_moves_the_deadline_and_repeats_no_not
     await life.let_pass(2 * HOUR)
     for priority in (Priority.HIGH, Priority.LOW, Priority.URGENT, Priority.NORMAL):
         clock = (await edit(life, priority=priority)).clocks.resolution
-        assert left(clock, await now_of(life)) == (hours[priority] - 2) * HOUR
+        assert left(clock, await life.now()) == (hours[priority] - 2) * HOUR
     await edit(life, priority=Priority.URGENT)
     await life.let_pass(1.5 * HOUR)  # warned: 80 % of 4 h
     for priority in (Priority.NORMAL, Priority.URGENT, Priority.LOW, Priority.NORMAL):

@@ -8,7 +8,7 @@ import pytest
 from domain.calendar import BusinessCalendar, Weekday, WeeklyHours
 from domain.clocks import Metric
 from domain.sla import SlaTime
-from tests.workflows.acts import ask, now_of, of_the_sla, reply
+from tests.workflows.acts import ask, of_the_sla, reply
 from tests.workflows.office import Life
 from tests.workflows.rules import Rules
 
@@ -83,4 +83,4 @@ async def test_business_time_is_due_when_the_wall_clock_says_so(
 
 
 async def pass_until(life: Life, at: datetime) -> None:
-    await life.let_pass(at - await now_of(life))
+    await life.let_pass(at - await life.now())
