@@ -20,6 +20,36 @@ from tests.support import drain
 from workflows import search_attributes
 from workflows.payloads import data_converter
 
+TOGETHER = ("tests/telemetry",)
+"""Folders whose tests look at one stack, which takes long to start; elsewhere it is a file's tests that share."""
+
+LONGEST = (
+    "tests/chaos/test_chaos.py",
+    "tests/benchmarks/test_replay.py",
+    "tests/api/test_outages.py",
+    "tests/embedded/test_run.py",
+    "tests/telemetry",
+)
+"""What begins first, so that one process does not end long after the other."""
+
+SOON_DELETED = {
+    # A history is deleted once its run's end has been acknowledged by the queues, which is noted every 30 s by default.
+    "history.transferProcessorUpdateAckInterval": '"1s"',
+    "history.visibilityProcessorUpdateAckInterval": '"1s"',
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests run in one process, and put those first that take longest."""
+
+    def group(item: pytest.Item) -> str:
+        file = item.nodeid.partition("::")[0]
+        return next((folder for folder in TOGETHER if file.startswith(f"{folder}/")), file)
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: LONGEST.index(group(item)) if group(item) in LONGEST else len(LONGEST))
+
 
 @pytest.fixture(scope="session")
 def refuge() -> Iterator[Path]:
@@ -81,7 +111,7 @@ def database_url(new_database: Callable[[], str]) -> str:
 def temporal_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedTemporal]:
     """One server for the session, in memory and without its UI; ``.address`` is where it listens."""
     log = tmp_path_factory.mktemp("temporal") / "temporal.log"
-    server = EmbeddedTemporal(None, free_port(), None, log=log)
+    server = EmbeddedTemporal(None, free_port(), None, log=log, dynamic_config=DYNAMIC_CONFIG | SOON_DELETED)
     try:
         server.start()
         server.wait_ready()

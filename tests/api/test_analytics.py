@@ -100,6 +100,7 @@ async def lived(http: httpx.AsyncClient) -> tuple[Tenant, list[Told]]:
                 await tenant.call(
                     "POST", f"/tickets/{ticket['id']}/status", {"to": f"{act}d" if act == "resolve" else act}
                 )
+        await _comes_to_rest(tenant, ticket)
     told = [Told(ticket, await tenant.events(ticket)) async for ticket in tenant.pages("/tickets")]
     assert len(told) == 14
     return tenant, told
@@ -109,7 +110,19 @@ async def _breached(tenant: Tenant, ticket: Json) -> None:
     async def breached() -> bool:
         return bool((await tenant.reload(ticket))["breached"])
 
-    await eventually(breached)
+    await eventually(breached, 20)
+
+
+async def _comes_to_rest(tenant: Tenant, ticket: Json) -> None:
+    """Wait until nothing more happens to the ticket while the reports are read."""
+
+    async def rests() -> bool:
+        live = await tenant.get(f"/tickets/{ticket['id']}/timers")
+        soon = datetime.now(UTC) + timedelta(minutes=30)
+        due = [each for each in live["timers"] if moment(each["due_at"]) < soon]
+        return not due and (await tenant.reload(ticket))["version"] == live["version"]
+
+    await eventually(rests, 20)
 
 
 GROUPS: dict[str, Callable[[Json], list[str | None]]] = {

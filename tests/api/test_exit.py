@@ -97,11 +97,12 @@ async def create(tenant: Tenant, number: int) -> str:
         return "no answer"  # the program no longer listened
 
 
-async def test_process_ends_well_five_times_in_the_middle_of_work(
-    settings: Settings, temporal_client: Client, tmp_path: Path
+@pytest.mark.parametrize("times", [1, pytest.param(10, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
+async def test_process_ends_well_in_the_middle_of_work(
+    settings: Settings, temporal_client: Client, tmp_path: Path, times: int
 ) -> None:
     async with working(temporal_client, settings):
-        for turn in range(5):
+        for turn in range(times):
             with program(settings, tmp_path / f"{turn}.log") as it:
                 async with it.client:
                     tenant = await it.ready()

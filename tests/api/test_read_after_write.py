@@ -31,11 +31,12 @@ async def write_and_read(tenant: Tenant, member: Json, rounds: int, before_each:
         assert (await tenant.get("/tickets", tag=f"round {number}"))["items"] == [answer.json()]
 
 
-async def test_every_read_straight_after_a_write_shows_it(tenant: Tenant) -> None:
+@pytest.mark.parametrize("rounds", [10, pytest.param(300, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
+async def test_every_read_straight_after_a_write_shows_it(tenant: Tenant, rounds: int) -> None:
     async def nothing() -> None:
         pass
 
-    await write_and_read(tenant, await tenant.member(), 34, nothing)
+    await write_and_read(tenant, await tenant.member(), rounds, nothing)
 
 
 async def test_reads_show_writes_while_the_listening_connection_is_cut(tenant: Tenant, settings: Settings) -> None:

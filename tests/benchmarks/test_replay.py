@@ -277,6 +277,7 @@ async def test_a_place_that_cannot_be_used_is_refused_with_what_to_do(
     assert replay.acknowledged() == 0
 
 
+@pytest.mark.slow
 async def test_a_stack_of_its_own_is_there_for_the_replay_and_gone_with_all_its_data_after(
     baton: Baton, tmp_path: Path
 ) -> None:

@@ -83,7 +83,7 @@ async def test_command_is_known_again_however_many_came_after_it_while_none_coul
             again = await life.obey(first, update_id="sent again")
         assert (again.version, again.repeated) == (acknowledged.version, True)
         await life.settled()
-        assert (await life.story()).count("edit") == REMEMBERED_REQUESTS + 1
+        assert (await life.story()).count("edited") == REMEMBERED_REQUESTS + 1
 
 
 async def recorded(life: Life, version: int) -> bool:

@@ -10,7 +10,7 @@ from settings import Settings
 from tests.support import eventually_sync
 
 ROOT = Path(__file__).parents[2]
-WORKERS = 5
+WORKERS = 2
 
 
 @pytest.fixture
