@@ -39,6 +39,7 @@ SOON_DELETED = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)  # before the names of groups are read from the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say which tests run in one process, and put those first that take longest."""
 

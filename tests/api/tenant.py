@@ -111,15 +111,15 @@ class Tenant:
             if cursor is None:
                 return
 
-    async def finished(self, path: str) -> Json:
-        """Wait until what the path names is done."""
+    async def finished(self, path: str, *ends: str) -> Json:
+        """Wait until what the path names is done, or has come to one of these ends."""
 
         async def is_done() -> Json:
             found: Json = await self.get(path)
-            assert found["status"] == "done", found
+            assert found["status"] in (ends or ("done",)), found
             return found
 
-        # Temporal takes a quarter of a minute to delete a history.
+        # Temporal may take half a minute to delete a history.
         return await eventually(is_done, timeout=60)
 
     async def becomes(self, ticket: Json, status: str) -> Json:
