@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -74,31 +74,30 @@ PARTS: dict[str, Measure] = {
 }
 
 
-@dataclass
-class Run:
-    """What has been measured so far."""
-
-    results: dict[str, Any] = field(default_factory=dict)
-
-
-async def run(sizes: Sizes, parts: list[str], console: Console) -> dict[str, Any]:
-    """Measure the parts one after another on one stack of their own."""
-    done = Run()
-    with _system() as system:
+async def run(sizes: Sizes, parts: list[str], console: Console, keep: Callable[[dict[str, Any]], None]) -> None:
+    """Measure the parts one after another on one stack of their own; ``keep`` gets all there is after each."""
+    results: dict[str, Any] = {}
+    with _system(console) as system:
         async with bench_on(system, console) as bench:
             for part in parts:
                 console.print(f"Measuring {part} ...")
-                done.results[part] = await PARTS[part](bench, sizes)
-    return done.results
+                results[part] = await PARTS[part](bench, sizes)
+                keep(results)
 
 
 @contextmanager
-def _system() -> Iterator[System]:
+def _system(console: Console) -> Iterator[System]:
+    """A stack of its own, gone with all its data after; where something fails its logs are kept."""
     folder = Path(tempfile.mkdtemp(prefix="baton-bench-"))
     folder.chmod(0o711)
     system = System(folder, workers=1, temporal_metrics_port=free_port(), hasty=False)
     try:
         yield system
+    except BaseException:
+        kept = Path(tempfile.mkdtemp(prefix="baton-bench-logs-"))
+        shutil.copytree(system.logs, kept, dirs_exist_ok=True)
+        console.print(f"The stack's logs are in {kept}.")
+        raise
     finally:
         system.stop()
         system.forget()
@@ -112,14 +111,20 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
     console = Console(highlight=False, soft_wrap=True)
+    measured: dict[str, Any] = {}
+
+    def keep(results: dict[str, Any]) -> None:
+        measured.update(results)
+        if options.json:
+            options.json.write_text(json.dumps(results, indent=2) + "\n")
+
     try:
-        results = asyncio.run(run(QUICK if options.quick else FULL, options.only or list(PARTS), console))
+        asyncio.run(run(QUICK if options.quick else FULL, options.only or list(PARTS), console, keep))
     except EmbeddedError as error:
         console.print(str(error), markup=False)
         return 1
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=2) + "\n")
-    print_report(results, console)
+    finally:
+        print_report(measured, console)
     return 0
 
 
