@@ -21,7 +21,7 @@ from api.security import hash_token, new_token
 from api.sessions import begin_session, client_address
 from db.accounts import find_account, memberships, organization_to_begin_with
 from db.audit import Origin, audit_by, write_event
-from db.callers import SessionCaller
+from db.callers import SessionCaller, access_ended
 from db.mail import send_mail
 from db.models import Account, AccountSession, Identity, Invitation, Member, Organization, PasswordReset
 from domain.assignment import Presence
@@ -306,6 +306,7 @@ class Accounts:
     async def _note_failure(self, account_id: UUID) -> None:
         async with self._session.begin():
             await write_event(self._session, account_id, "session.sign_in_failed", self._address)
+        await access_ended(self._session)
 
     def _work_as(self, member: Member) -> None:
         """What is changed from here on is the member's own doing."""

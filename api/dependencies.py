@@ -24,7 +24,7 @@ from api.rule_book import RuleBooks
 from api.security import hash_api_key, same_secret
 from api.sessions import COOKIE, SECURE_COOKIE, client_address, refuse_other_sites, session_hash, token_of
 from db.audit import Origin, audit_by
-from db.callers import SessionCaller, find_by_key, find_by_session, note_use_of_key, prolong_session
+from db.callers import Credentials, SessionCaller, find_by_key, find_by_session, note_use_of_key, prolong_session
 from db.engine import Sessions
 from db.mail import Bell, ring_for
 from db.models import Member, Team
@@ -103,6 +103,12 @@ class Principal:
     actor: Actor
     role: Role | None = None
     scopes: frozenset[Scope] | None = None
+    session_id: UUID | None = None
+
+    @property
+    def credentials(self) -> Credentials:
+        """What has to go on holding while something stays open for the caller."""
+        return Credentials(self.session_id, self.key_id, self.actor.member_id)
 
 
 def permission_of(request: Request) -> Permission:
@@ -183,7 +189,8 @@ async def _by_session(
         )
     enter(found.organization_id)
     actor = Actor(kind=ActorKind.MEMBER, id=found.member_id, name=found.member_name)
-    return Principal(found.organization_id, None, actor, Role(found.role)), found.session_id
+    caller = Principal(found.organization_id, None, actor, Role(found.role), session_id=found.session_id)
+    return caller, found.session_id
 
 
 async def _session_caller(

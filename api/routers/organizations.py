@@ -23,6 +23,7 @@ from api.schemas.organization import (
     OrganizationView,
 )
 from api.security import hash_api_key, hint, new_api_key
+from db.callers import access_ended
 from db.models import ApiKey, Organization
 from db.walls import enter
 from domain.permissions import Role, Scope, has_scope, highest_gift
@@ -117,6 +118,7 @@ async def revoke_api_key(key_id: UUID, caller: Caller, session: Session) -> None
             raise not_found("API key")
         row.revoked_at = row.revoked_at or datetime.now(UTC)
 
+        await access_ended(session)
 
 def _check_scopes(caller: Principal, scopes: Sequence[Scope] | None) -> None:
     """All rights, and ``admin``, which holds them, make owners: only who may do that gives them away."""
