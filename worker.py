@@ -119,6 +119,7 @@ def _mail_server(settings: Settings) -> MailServer:
 
 
 def _letters(settings: Settings) -> Letters:
+        secret=settings.secret_key.get_secret_value(),
     return Letters(
         public_url=settings.web_url,
         secret=settings.secret_key.get_secret_value(),
