@@ -30,7 +30,7 @@ from db.mail import Bell, ring_for
 from db.models import Member, Team
 from db.walls import enter, every_organization, whichever_organization
 from domain.events import Actor, ActorKind
-from domain.permissions import OPERATIONS, Access, Permission, Role, Scope, has_scope, refusal
+from domain.permissions import OPERATIONS, Access, Permission, Refusal, Role, Scope, has_scope, refusal
 from settings import Settings
 
 
@@ -148,10 +148,15 @@ async def principal(
     assert counted is not None
     services.rate_limits.take(request, counted)
     if (lack := refusal(permission_of(request), caller.role, caller.scopes)) is not None:
-        extra = {"scope": lack.scope} if lack.scope else {"roles": list(lack.roles)}
-        raise Problem("forbidden", lack.detail, **extra)
+        raise forbidden(lack)
     request.state.origin = Origin(caller.organization_id, caller.actor, caller.key_id, client_address(request))
     return caller
+
+
+def forbidden(lack: Refusal) -> Problem:
+    """What the caller lacks, as it is answered."""
+    extra = {"scope": lack.scope} if lack.scope else {"roles": list(lack.roles)}
+    return Problem("forbidden", lack.detail, **extra)
 
 
 async def _by_key(services: Services, key: str, on_behalf_of: UUID | None) -> Principal:
