@@ -33,6 +33,7 @@ from api.schemas.rule import (
     RuleView,
     VersionView,
 )
+from db.audit import note_change
 from db.models import Channel, Decision, Member, RuleRow, RuleVersion, SlaPolicyRow, Team
 from db.rules import newest_versions, rules_changed, size_in_force
 from domain.rules.conditions import ChannelIs, invalid, placed_leaves
@@ -148,7 +149,9 @@ class Rules(Generic[D, V, O, L]):
 
         async def work() -> L:
             await in_turn(self.session, self.caller)
-            known = set(await self.session.scalars(select(RuleRow.id).where(*self._mine)))
+            in_order = select(RuleRow.id).where(*self._mine).order_by(RuleRow.position, RuleRow.id)
+            before = list(await self.session.scalars(in_order))
+            known = set(before)
             if known != set(document.ids) or len(document.ids) != len(known):
                 raise Problem(
                     "invalid_reference",
@@ -160,6 +163,8 @@ class Rules(Generic[D, V, O, L]):
             await rules_changed(self.session, self.caller.organization_id)
             return await self.all()
 
+            order = {"order": before}, {"order": document.ids}
+            note_change(self.session, f"{self.noun.kind}s", self.caller.organization_id, *order)
         return await once(self.session, self.caller.organization_id, request, work)
 
     async def delete(self, rule_id: UUID, request: RequestId) -> Response:

@@ -73,10 +73,11 @@ async def edit_organization(
     async def work() -> OrganizationView:
         # Not FOR UPDATE: every row that names the organization holds a key share, and two of us would deadlock.
         organization = await session.get_one(Organization, caller.organization_id, with_for_update={"key_share": True})
-        for name, value in document.model_dump(exclude_none=True).items():
+        changes = document.changes()
+        for name, value in changes.items():
             setattr(organization, name, value)
         await session.flush()
-        if document.member_capacity is not None:
+        if "member_capacity" in changes:
             await hands.freed(session)
         return OrganizationView.model_validate(organization)
 
@@ -117,8 +118,8 @@ async def revoke_api_key(key_id: UUID, caller: Caller, session: Session) -> None
         if row is None or row.organization_id != caller.organization_id:
             raise not_found("API key")
         row.revoked_at = row.revoked_at or datetime.now(UTC)
-
         await access_ended(session)
+
 
 def _check_scopes(caller: Principal, scopes: Sequence[Scope] | None) -> None:
     """All rights, and ``admin``, which holds them, make owners: only who may do that gives them away."""
