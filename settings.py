@@ -253,6 +253,10 @@ class Settings(DatabaseSettings):
     )
     history_limit: int = Field(default=500, ge=20, description="Events after which a ticket's run continues as new.")
 
+    backtests_kept: timedelta = Field(
+        default=timedelta(days=90), gt=timedelta(0), description="After so long what a back-test has found is deleted."
+    )
+
     smtp_host: str | None = Field(default=None, description="The mail server; without one nothing is mailed.")
     smtp_port: int = Field(default=587, ge=1, le=65535)
     smtp_security: Literal["starttls", "tls", "none"] = Field(

@@ -73,7 +73,13 @@ def make_worker(
     record, roster, rollout = TicketRecord(sessions, desk, bell), Roster(sessions), Rollout(sessions, client)
     backtests, merging, bulk = Backtests(sessions), Merging(sessions, client), BulkChanges(sessions, client)
     post = Post(sessions, _mail_server(settings), _letters(settings))
-    sweep = Sweep(sessions, bell, mails=settings.smtp_host is not None, gather=settings.mail_gather)
+    sweep = Sweep(
+        sessions,
+        bell,
+        mails=settings.smtp_host is not None,
+        gather=settings.mail_gather,
+        keep_backtests=settings.backtests_kept,
+    )
     erasing, exporting = Erasing(sessions, client), Exporting(sessions)
     return Worker(
         client,
@@ -113,6 +119,7 @@ def _mail_server(settings: Settings) -> MailServer:
         user=settings.smtp_user,
         password=password.get_secret_value() if password else None,
         sender=settings.mail_from,
+        secret=settings.secret_key.get_secret_value(),
         ca_file=settings.smtp_ca_file,
         seconds=settings.smtp_timeout.total_seconds(),
     )

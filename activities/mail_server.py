@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
 from hashlib import sha256
@@ -11,6 +11,7 @@ from pathlib import Path
 import aiosmtplib
 
 from db.models import Mail
+from domain.mail import with_token
 
 
 class NotTaken(Exception):
@@ -32,6 +33,8 @@ class MailServer:
     password: str | None
     sender: str
     """The address mails come from, with a name if wanted."""
+    secret: str = field(repr=False)
+    """What tokens in mails are made with."""
     ca_file: Path | None = None
     seconds: float = 20
     """For each step; the whole takes three times as long at most."""
@@ -40,7 +43,7 @@ class MailServer:
         """Return when the server has taken the mail; raise ``NotTaken`` where it has not, or may not have."""
         if self.host is None:
             raise NotTaken("No mail server is set: BATON_SMTP_HOST.")
-        message = compose(mail, self.sender)
+        message = compose(mail, self.sender, self.secret)
         try:
             async with asyncio.timeout(self.seconds * 3):
                 await aiosmtplib.send(
@@ -60,21 +63,34 @@ class MailServer:
             raise _not_taken(error.recipients[0]) from error
         except aiosmtplib.SMTPResponseException as error:
             raise _not_taken(error) from error
-        except aiosmtplib.SMTPNotSupported as error:
-            raise NotTaken(f"The mail server cannot do what is asked of it: {error.message}") from error
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-            raise NotTaken(f"The mail server does not answer: {type(error).__name__}") from error
+            raise NotTaken(_silence(error)) from error
+
+
+_OF_LOGINS = (530, 534, 535, 538)
+"""A login that is wrong, missing or too weak: an operator puts it right, after which the mail can go (RFC 4954)."""
 
 
 def _not_taken(error: aiosmtplib.SMTPResponseException) -> NotTaken:
-    # A refused password is put right by an operator, after which the mail can go.
-    wrong_password = isinstance(error, aiosmtplib.SMTPAuthenticationError)
     words = " ".join(error.message.split())[:200]
-    return NotTaken(f"The mail server answered {error.code} {words}", for_good=error.code >= 500 and not wrong_password)
+    of_login = isinstance(error, aiosmtplib.SMTPAuthenticationError) or error.code in _OF_LOGINS
+    for_good = error.code >= 500 and not of_login
+    return NotTaken(f"The mail server answered {error.code} {words}", for_good=for_good)
 
 
-def compose(mail: Mail, sender: str) -> EmailMessage:
-    """The message as it is sent, the same each time: its Message-ID follows from the mail's key."""
+def _silence(error: Exception) -> str:
+    """Why it did not come to an answer."""
+    # What a server lacks is the plain exception in the case of STARTTLS, and one of its own in others.
+    if isinstance(error, aiosmtplib.SMTPNotSupported) or type(error) is aiosmtplib.SMTPException:
+        return f"The mail server cannot do what is asked of it: {error.message}"
+    for each in (error, error.__cause__):
+        if isinstance(each, ssl.SSLCertVerificationError):
+            return f"The mail server's certificate is not trusted: {each.verify_message}"
+    return f"The mail server does not answer: {type(error).__name__}"
+
+
+def compose(mail: Mail, sender: str, secret: str) -> EmailMessage:
+    """The message as it is sent, the same each time: its Message-ID and its token follow from the mail's key."""
     message = EmailMessage()
     message["From"] = sender
     message["To"] = mail.to_address
@@ -84,9 +100,9 @@ def compose(mail: Mail, sender: str) -> EmailMessage:
     message["Auto-Submitted"] = "auto-generated"  # so that nobody's absence is announced to us
     for name, value in mail.headers.items():
         message[name] = value
-    message.set_content(mail.text)
+    message.set_content(with_token(mail.text, mail.key, secret))
     if mail.html:
-        message.add_alternative(mail.html, subtype="html")
+        message.add_alternative(with_token(mail.html, mail.key, secret), subtype="html")
     return message
 
 

@@ -181,11 +181,12 @@ class MailOutcome(Frozen):
 
 
 class Swept(Frozen):
-    """What was found lying about: mails and members nobody was sending to, events nobody will ask for."""
+    """What lay about: mails and members nobody was sending to; events and back-tests nobody will ask for."""
 
     mails: int
     members: int
     forgotten: int
+    backtests: int = 0
 
 
 class MergeTicket(Frozen):

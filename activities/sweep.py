@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
 from activities.signatures import SWEEP, Swept
+from db.backtests import prune
 from db.engine import Sessions
 from db.live_events import KEPT_FOR, forget
 from db.mail import Bell, MailToCome
@@ -29,11 +30,14 @@ _PAGE = 500
 class Sweep:
     """Looks for what fell between a commit and its signal. ``mails`` says whether a mail server is set."""
 
-    def __init__(self, sessions: Sessions, bell: Bell, *, mails: bool, gather: timedelta) -> None:
+    def __init__(
+        self, sessions: Sessions, bell: Bell, *, mails: bool, gather: timedelta, keep_backtests: timedelta
+    ) -> None:
         self._sessions = sessions
         self._bell = bell
         self._mails = mails
         self._gather = gather
+        self._keep_backtests = keep_backtests
 
     @activity.defn(name=SWEEP)
     async def sweep(self) -> Swept:
@@ -48,7 +52,11 @@ class Sweep:
             await self._bell(waiting)
         async with self._sessions.begin() as session:
             forgotten = await forget(session, now - KEPT_FOR, _PAGE * 20)
-        return Swept(mails=len(waiting.mail_ids), members=len(waiting.member_ids), forgotten=forgotten)
+        async with self._sessions.begin() as session:
+            backtests = await prune(session, now - self._keep_backtests, _PAGE)
+        return Swept(
+            mails=len(waiting.mail_ids), members=len(waiting.member_ids), forgotten=forgotten, backtests=backtests
+        )
 
     async def _give_up(self, session: AsyncSession, now: datetime) -> None:
         """Old news is not mailed; above all not when a mail server is set for the first time."""

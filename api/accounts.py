@@ -17,15 +17,16 @@ from api.schemas.account import AccountView, MembershipView, SignedInView, SignU
 from api.schemas.invitation import AcceptInvitation
 from api.schemas.organization import CreateOrganization
 from api.schemas.people import MemberStatus
-from api.security import hash_token, new_token
+from api.security import hash_token
 from api.sessions import begin_session, client_address
 from db.accounts import find_account, memberships, organization_to_begin_with
 from db.audit import Origin, audit_by, write_event
-from db.callers import SessionCaller
+from db.callers import SessionCaller, access_ended
 from db.mail import send_mail
 from db.models import Account, AccountSession, Identity, Invitation, Member, Organization, PasswordReset
 from domain.assignment import Presence
 from domain.events import Actor, ActorKind
+from domain.mail import TOKEN_GOES_HERE, as_html, mail_token
 from domain.permissions import Role
 
 RESET_LASTS = timedelta(hours=1)
@@ -171,7 +172,8 @@ class Accounts:
             account = await find_account(self._session, email)
             if account is None:
                 return
-            now, token = datetime.now(UTC), new_token()
+            now, key = datetime.now(UTC), f"password-reset:{uuid4()}"
+            token = mail_token(key, self._services.settings.secret_key.get_secret_value())
             self._session.add(
                 PasswordReset(
                     token_hash=self._reset_hash(token),
@@ -181,17 +183,20 @@ class Accounts:
                 )
             )
             await write_event(self._session, account.id, "password.reset_requested", self._address)
+            web_url = self._services.settings.web_url
+            text = (
+                "Somebody, probably you, has asked to set a new password for Baton.\n\n"
+                "Set it here, within an hour:\n"
+                f"{web_url}/password-reset#token={TOKEN_GOES_HERE}\n\n"
+                "If it was not you, you need not do anything: the password stays as it is.\n"
+            )
             await send_mail(
                 self._session,
-                key=f"password-reset:{uuid4()}",
+                key=key,
                 to=account.email,
                 subject="Set a new password",
-                text=(
-                    "Somebody, probably you, has asked to set a new password for Baton.\n\n"
-                    "Set it here, within an hour:\n"
-                    f"{self._services.settings.web_url}/password-reset#token={token}\n\n"
-                    "If it was not you, you need not do anything: the password stays as it is.\n"
-                ),
+                text=text,
+                html=as_html(text, web_url),
             )
 
     async def confirm_reset(self, token: str, password: str) -> None:
@@ -301,6 +306,7 @@ class Accounts:
         account.password_hash = kept
         mine = delete(AccountSession).where(AccountSession.account_id == account.id)
         await self._session.execute(mine if but is None else mine.where(AccountSession.id != but))
+        await access_ended(self._session)
         await self._session.flush()
 
     async def _note_failure(self, account_id: UUID) -> None:

@@ -24,13 +24,13 @@ from api.rule_book import RuleBooks
 from api.security import hash_api_key, same_secret
 from api.sessions import COOKIE, SECURE_COOKIE, client_address, refuse_other_sites, session_hash, token_of
 from db.audit import Origin, audit_by
-from db.callers import SessionCaller, find_by_key, find_by_session, note_use_of_key, prolong_session
+from db.callers import Credentials, SessionCaller, find_by_key, find_by_session, note_use_of_key, prolong_session
 from db.engine import Sessions
 from db.mail import Bell, ring_for
 from db.models import Member, Team
 from db.walls import enter, every_organization, whichever_organization
 from domain.events import Actor, ActorKind
-from domain.permissions import OPERATIONS, Access, Permission, Role, Scope, has_scope, refusal
+from domain.permissions import OPERATIONS, Access, Permission, Refusal, Role, Scope, has_scope, refusal
 from settings import Settings
 
 
@@ -103,6 +103,12 @@ class Principal:
     actor: Actor
     role: Role | None = None
     scopes: frozenset[Scope] | None = None
+    session_id: UUID | None = None
+
+    @property
+    def credentials(self) -> Credentials:
+        """What has to go on holding while something stays open for the caller."""
+        return Credentials(self.session_id, self.key_id, self.actor.member_id)
 
 
 def permission_of(request: Request) -> Permission:
@@ -142,10 +148,15 @@ async def principal(
     assert counted is not None
     services.rate_limits.take(request, counted)
     if (lack := refusal(permission_of(request), caller.role, caller.scopes)) is not None:
-        extra = {"scope": lack.scope} if lack.scope else {"roles": list(lack.roles)}
-        raise Problem("forbidden", lack.detail, **extra)
+        raise forbidden(lack)
     request.state.origin = Origin(caller.organization_id, caller.actor, caller.key_id, client_address(request))
     return caller
+
+
+def forbidden(lack: Refusal) -> Problem:
+    """What the caller lacks, as it is answered."""
+    extra = {"scope": lack.scope} if lack.scope else {"roles": list(lack.roles)}
+    return Problem("forbidden", lack.detail, **extra)
 
 
 async def _by_key(services: Services, key: str, on_behalf_of: UUID | None) -> Principal:
@@ -183,7 +194,8 @@ async def _by_session(
         )
     enter(found.organization_id)
     actor = Actor(kind=ActorKind.MEMBER, id=found.member_id, name=found.member_name)
-    return Principal(found.organization_id, None, actor, Role(found.role)), found.session_id
+    caller = Principal(found.organization_id, None, actor, Role(found.role), session_id=found.session_id)
+    return caller, found.session_id
 
 
 async def _session_caller(

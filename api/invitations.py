@@ -4,19 +4,21 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.dependencies import Principal, Services
-from api.membership import check_gift
+from api.membership import check_gift, revoke_invitations
 from api.own import in_turn
 from api.problems import Problem
 from api.schemas.invitation import InvitationStatus, InvitationView, Invitee
 from api.schemas.people import MemberStatus
-from api.security import hash_token, new_token
+from api.security import hash_token
+from db.audit import note_change
 from db.mail import send_mail
 from db.models import Account, Invitation, Member, Organization, Team, TeamMember
 from domain.assignment import Presence
+from domain.mail import TOKEN_GOES_HERE, as_html, mail_token
 from domain.permissions import Role
 
 LASTS = timedelta(days=7)
@@ -101,12 +103,7 @@ class Invitations:
             member.status = MemberStatus.INVITED
         await self._session.flush()
         await self._join_teams(member, invitee.team_ids)
-        await self._session.execute(
-            update(Invitation)
-            .where(Invitation.member_id == member.id, Invitation.accepted_at.is_(None), Invitation.revoked_at.is_(None))
-            .values(revoked_at=now)
-            .execution_options(synchronize_session=False)
-        )
+        await revoke_invitations(self._session, member)
         invitation = Invitation(
             id=uuid4(),
             organization_id=self._caller.organization_id,
@@ -117,6 +114,8 @@ class Invitations:
         await self._send(invitation, member, organization)
         self._session.add(invitation)
         await self._session.flush()
+        asked = {"email": member.email, "role": member.role, "team_ids": invitee.team_ids}
+        note_change(self._session, "invitation", invitation.id, None, asked)
         return view_of(invitation, member)
 
     async def _join_teams(self, member: Member, team_ids: Sequence[UUID]) -> None:
@@ -132,22 +131,27 @@ class Invitations:
                 await self._session.flush()
 
     async def _send(self, invitation: Invitation, member: Member, organization: str) -> None:
-        now, token = datetime.now(UTC), new_token()
+        now = datetime.now(UTC)
+        key = f"invitation:{invitation.id}:{now.timestamp()}"
+        token = mail_token(key, self._services.settings.secret_key.get_secret_value())
         invitation.token_hash = token_hash(token, self._services)
         invitation.sent_at, invitation.expires_at = now, now + LASTS
+        web_url = self._services.settings.web_url
         by = f"{invitation.invited_by} has invited you" if invitation.invited_by else "You are invited"
+        text = (
+            f"{by} to join {organization} in Baton as {member.role}.\n\n"
+            f"Accept the invitation here, within {LASTS.days} days:\n"
+            f"{web_url}/invitation#token={TOKEN_GOES_HERE}\n\n"
+            "If you did not expect this, you need not do anything.\n"
+        )
         await send_mail(
             self._session,
-            key=f"invitation:{invitation.id}:{now.timestamp()}",
+            key=key,
             organization_id=invitation.organization_id,
             to=member.email,
             subject=f"Your invitation to {organization}",
-            text=(
-                f"{by} to join {organization} in Baton as {member.role}.\n\n"
-                f"Accept the invitation here, within {LASTS.days} days:\n"
-                f"{self._services.settings.web_url}/invitation#token={token}\n\n"
-                "If you did not expect this, you need not do anything.\n"
-            ),
+            text=text,
+            html=as_html(text, web_url),
         )
 
 

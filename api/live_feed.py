@@ -13,7 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from api.listener import Listener
-from db.channels import LIVE, TICKETS
+from db.callers import Credentials, still_hold
+from db.channels import ACCESS, LIVE, TICKETS
 from db.engine import Sessions
 from db.live_events import Happening, Position, is_forgotten, read_after
 from db.walls import every_organization
@@ -24,11 +25,14 @@ LONGEST_QUEUE = 1000
 """Events a client may be behind; one that is slower, or was away longer, reads its lists again."""
 
 LONGEST_STREAM = 300.0
-"""Seconds until a client has to come again, with its credentials; a revoked key sees no more after that."""
+"""Seconds until a client has to come again, with its credentials; so that one that expired sees no more after that."""
 
 _PAGE = 500
 _SOONEST, _LATEST = 0.02, 1.0
 """Seconds until what others may yet come before is looked for again; each time twice as long."""
+
+_AGAIN = 1.0
+"""Seconds until Postgres, which did not answer, is asked again whose streams may go on."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,10 @@ class Resync:
 
 @dataclass(eq=False)
 class Stream:
-    """What one client has still to be sent. ``member_id`` is whose notifications it gets, if anybody's."""
+    """What one client has still to be sent. It gets the notifications of its credentials' member, if anybody's."""
 
     organization_id: UUID
-    member_id: UUID | None
+    credentials: Credentials
     position: Position
     """Of the last event it was given; those up to there are not given again."""
     waiting: deque[Happening] = field(default_factory=deque)
@@ -52,7 +56,8 @@ class Stream:
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def sees(self, happening: Happening) -> bool:
-        return happening.organization_id == self.organization_id and happening.member_id in (None, self.member_id)
+        mine = (None, self.credentials.member_id)
+        return happening.organization_id == self.organization_id and happening.member_id in mine
 
     def offer(self, happening: Happening) -> None:
         if len(self.waiting) >= LONGEST_QUEUE:
@@ -85,43 +90,53 @@ class Stream:
 
 
 class LiveFeed:
-    """Reads live events once for all streams of the process, when Postgres says that there are some."""
+    """Reads live events once for all streams of the process, when Postgres says that there are some.
+
+    In the same way it ends the streams of those whose session, key or membership has ended.
+    """
 
     def __init__(self, listener: Listener, reads: Sessions) -> None:
         self._reads = reads
         self._streams: set[Stream] = set()
         self._position = Position(0, 0)
         self._turn = asyncio.Lock()
-        self._news = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._news, self._doubts = asyncio.Event(), asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
         for channel in (LIVE, TICKETS):
             listener.on(channel, lambda _: self._news.set())
-        listener.on_change(self._news.set)
+        listener.on(ACCESS, lambda _: self._doubts.set())
+        for event in (self._news, self._doubts):
+            listener.on_change(event.set)
 
     def start(self) -> None:
         """Begin to read; whoever starts it stops it."""
         with every_organization():  # one reading serves the streams of all; each is offered its own
-            self._task = asyncio.create_task(self._read_forever(), name="live-feed")
+            for work, name in ((self._read_forever(), "live-feed"), (self._check_forever(), "live-feed-access")):
+                self._tasks.append(asyncio.create_task(work, name=name))
 
     async def stop(self) -> None:
         """End every stream, and stop reading."""
         for stream in self._streams:
             stream.close()
-        if self._task:
-            self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._task
+                await task
 
     @asynccontextmanager
     async def stream(
-        self, organization_id: UUID, member_id: UUID | None, after: Position | None
+        self, organization_id: UUID, credentials: Credentials, after: Position | None
     ) -> AsyncIterator[Stream]:
-        """Follow what happens ``after`` a position, else from now on, until the stream is closed."""
+        """Follow what happens ``after`` a position, else from now on, until the stream is closed.
+
+        It is closed as soon as the credentials hold no longer.
+        """
         async with self._turn:  # so that no reading which does not know of it passes its events by
             if not self._streams:
                 self._position = await self._horizon()
-            stream = Stream(organization_id, member_id, self._position)
+            stream = Stream(organization_id, credentials, self._position)
             self._streams.add(stream)
+        self._doubts.set()  # they may have ended since they were shown, when this stream was not known yet
         end = asyncio.get_running_loop().call_later(LONGEST_STREAM, stream.close)
         try:
             if after is not None:
@@ -149,6 +164,28 @@ class LiveFeed:
         seen = [each for each in missed.happenings if stream.sees(each)]
         last = missed.happenings[-1].position if missed.happenings else after
         stream.waiting = deque([*seen, *(each for each in stream.waiting if each.position > last)])
+
+    async def _check_forever(self) -> None:
+        while True:
+            await self._doubts.wait()
+            self._doubts.clear()
+            try:
+                await self._check()
+            except (DBAPIError, PoolTimeoutError, OSError) as error:
+                log.warning("live_feed_access_not_read", error=type(error).__name__)
+                self._doubts.set()
+                await asyncio.sleep(_AGAIN)
+
+    async def _check(self) -> None:
+        """End the streams of those who could not ask for one now, all looked at in one statement."""
+        asked = list({stream.credentials for stream in self._streams})
+        if not asked:
+            return
+        async with self._reads() as session:
+            holding = await still_hold(session, asked)
+        for stream in list(self._streams):
+            if stream.credentials in asked and stream.credentials not in holding:
+                stream.close()
 
     async def _read_forever(self) -> None:
         pause = _SOONEST

@@ -1,12 +1,15 @@
 """Who may make whom what: no role above one's own is given or taken, and an organization keeps an owner."""
 
-from sqlalchemy import func, select, update
+from datetime import UTC, datetime
+
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.dependencies import Principal
 from api.own import in_turn
 from api.problems import Problem
 from api.schemas.people import MemberStatus
+from db.callers import access_ended
 from db.models import Invitation, Member
 from domain.permissions import Role, highest_gift
 
@@ -35,12 +38,18 @@ async def disable(session: AsyncSession, caller: Principal, member: Member) -> N
     check_gift(caller, member.role)
     await _keep_an_owner(session, caller, member)
     member.status = MemberStatus.DISABLED
-    await session.execute(
-        update(Invitation)
-        .where(Invitation.member_id == member.id, Invitation.accepted_at.is_(None), Invitation.revoked_at.is_(None))
-        .values(revoked_at=func.now())
-        .execution_options(synchronize_session=False)
+    await access_ended(session)
+    await revoke_invitations(session, member)
+
+
+async def revoke_invitations(session: AsyncSession, member: Member) -> None:
+    """End the locked member's open invitations, each as a change of its own. Part of the caller's transaction."""
+    open_ones = select(Invitation).where(
+        Invitation.member_id == member.id, Invitation.accepted_at.is_(None), Invitation.revoked_at.is_(None)
     )
+    for invitation in await session.scalars(open_ones.with_for_update()):
+        invitation.revoked_at = datetime.now(UTC)
+    await session.flush()
 
 
 async def _keep_an_owner(session: AsyncSession, caller: Principal, member: Member) -> None:

@@ -1,6 +1,6 @@
 """What the API does with rules, one mechanism for escalation events and routing rules."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -33,14 +33,18 @@ from api.schemas.rule import (
     RuleView,
     VersionView,
 )
+from db.audit import note_change
 from db.models import Channel, Decision, Member, RuleRow, RuleVersion, SlaPolicyRow, Team
-from db.rules import newest_versions, rules_changed, size_in_force
+from db.rules import Counts, count_decisions, newest_versions, rules_changed, size_in_force
 from domain.rules.conditions import ChannelIs, invalid, placed_leaves
 from domain.rules.rule import EscalationActions, Outcome, RoutingActions, Rule, RuleKind, RuleMode, dump_definition
 from domain.ticket import ChannelKind
 
 MOST_IN_FORCE = 500
 """Rules of both kinds that are on or in shadow: each message is held against all of them."""
+
+COUNTED_OVER = timedelta(days=30)
+"""Decisions that a rule's counts are of."""
 
 MOST_KEYWORDS = 20_000
 """Keywords of all rules in force; they are held in the memory of each process."""
@@ -112,13 +116,15 @@ class Rules(Generic[D, V, O, L]):
 
     async def all(self) -> L:
         """Every rule, in order."""
-        rows = await self.session.execute(newest_versions().where(*self._mine).order_by(RuleRow.position, RuleRow.id))
-        return self.noun.all.model_validate([self._view(row, kept) for row, kept in rows])
+        listed = newest_versions().where(*self._mine).order_by(RuleRow.position, RuleRow.id)
+        rows = (await self.session.execute(listed)).all()
+        counts = await self._counts([row.id for row, _ in rows])
+        return self.noun.all.model_validate([self._view(row, kept, counts.get(row.id, Counts())) for row, kept in rows])
 
     async def read(self, rule_id: UUID) -> V:
         """A rule in its newest version, or ``not_found``."""
         row = await self.find(rule_id)
-        return self._view(row, await self.session.get_one(RuleVersion, (rule_id, row.version)))
+        return await self._shown(row, await self.session.get_one(RuleVersion, (rule_id, row.version)))
 
     async def replace(self, rule_id: UUID, document: D, request: RequestId) -> Response:
         """Write the rule's next version; those before it are kept."""
@@ -139,7 +145,7 @@ class Rules(Generic[D, V, O, L]):
             await self.session.flush()
             await self._check_room()
             await rules_changed(self.session, self.caller.organization_id)
-            return self._view(row, await self.session.get_one(RuleVersion, (rule_id, row.version)))
+            return await self._shown(row, await self.session.get_one(RuleVersion, (rule_id, row.version)))
 
         return await once(self.session, self.caller.organization_id, request, work)
 
@@ -148,13 +154,17 @@ class Rules(Generic[D, V, O, L]):
 
         async def work() -> L:
             await in_turn(self.session, self.caller)
-            known = set(await self.session.scalars(select(RuleRow.id).where(*self._mine)))
+            in_order = select(RuleRow.id).where(*self._mine).order_by(RuleRow.position, RuleRow.id)
+            before = list(await self.session.scalars(in_order))
+            known = set(before)
             if known != set(document.ids) or len(document.ids) != len(known):
                 raise Problem(
                     "invalid_reference",
                     f"Send the ids of all {self.noun.name}s, each once.",
                     ids=sorted(str(each) for each in known),
                 )
+            order = {"order": before}, {"order": document.ids}
+            note_change(self.session, f"{self.noun.kind}s", self.caller.organization_id, *order)
             for position, rule_id in enumerate(document.ids, start=1):
                 await self.session.execute(update(RuleRow).where(RuleRow.id == rule_id).values(position=position))
             await rules_changed(self.session, self.caller.organization_id)
@@ -240,7 +250,7 @@ class Rules(Generic[D, V, O, L]):
         await self.session.flush()
         await self._check_room()
         await rules_changed(self.session, self.caller.organization_id)
-        return self._view(row, kept)
+        return await self._shown(row, kept)
 
     async def _check_room(self) -> None:
         """Refuse what would have each message held against too much."""
@@ -272,8 +282,16 @@ class Rules(Generic[D, V, O, L]):
     def _mine(self) -> tuple[Any, Any]:
         return RuleRow.organization_id == self.caller.organization_id, RuleRow.kind == self.noun.kind
 
-    def _view(self, row: RuleRow, kept: RuleVersion) -> V:
-        return self.noun.view.model_validate({**vars(row), **_said(kept), "changed_at": kept.created_at})
+    async def _counts(self, rule_ids: Sequence[UUID]) -> dict[UUID, Counts]:
+        since = datetime.now(UTC) - COUNTED_OVER
+        return await count_decisions(self.session, self.caller.organization_id, rule_ids, since)
+
+    async def _shown(self, row: RuleRow, kept: RuleVersion) -> V:
+        return self._view(row, kept, (await self._counts([row.id])).get(row.id, Counts()))
+
+    def _view(self, row: RuleRow, kept: RuleVersion, counts: Counts) -> V:
+        found = {**vars(row), **_said(kept), "changed_at": kept.created_at, "counts": counts._asdict()}
+        return self.noun.view.model_validate(found)
 
 
 def _said(kept: RuleVersion) -> dict[str, Any]:

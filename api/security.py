@@ -27,7 +27,7 @@ def hash_api_key(key: str, secret: SecretStr) -> bytes:
 
 
 def new_token() -> str:
-    """A token of 256 random bits, for a session or a mail."""
+    """A token of 256 random bits, for a session."""
     return secrets.token_urlsafe(_RANDOM_BYTES)
 
 

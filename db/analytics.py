@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
@@ -65,7 +65,7 @@ _GROUPS: Mapping[GroupBy | None, str] = {
     None: "NULL::text",
     GroupBy.TEAM: "f.team_id",
     GroupBy.MEMBER: "f.assignee_id",
-    GroupBy.TAG: "tag.name",
+    GroupBy.TAG: "f.tags",
     GroupBy.CHANNEL: "f.channel",
     GroupBy.SOURCE: "f.source",
     GroupBy.PRIORITY: "f.priority",
@@ -81,19 +81,41 @@ _FILTERS = {
     "tags": "f.tags @> CAST(:tags AS varchar[])",
 }
 
+_STEPS = {Bucket.HOUR: "15 minutes", Bucket.DAY: "12 hours", Bucket.WEEK: "3 days", Bucket.MONTH: "14 days"}
+"""No stretch is shorter, also where a clock is put forward."""
 
-async def answer(
-    session: AsyncSession, report: Report, question: Question, *, whole: bool = False
-) -> list[dict[str, Any]]:
-    """A row for each group and bucket in which there is something, in order; with ``whole`` one of all together.
+
+class Answer(NamedTuple):
+    """A report's rows, and one of all together; ``whole`` is ``None`` where nothing was found, or not asked for."""
+
+    rows: list[dict[str, Any]]
+    whole: dict[str, Any] | None
+
+
+async def answer(session: AsyncSession, report: Report, question: Question, *, whole: bool = True) -> Answer:
+    """A row for each group and bucket in which there is something, in order.
 
     Rows have ``bucket``, ``key`` and ``name`` of the group, and the report's figures; lengths of time are seconds.
+    Without ``whole`` there is no row of all together. Gives the caller's transaction memory, and plans of its own.
     """
-    statement, values = _statement(report, question, whole)
-    return [dict(row._mapping) for row in await session.execute(text(statement), values)]
+    await session.execute(_ROOM)
+    statement, values = _statement(report, question, whole=whole and _is_grouped(report, question))
+    found = [dict(row._mapping) for row in await session.execute(text(statement), values)]
+    rows = [row | {"bucket": row["begins"]} for row in found if not row["whole"]]
+    if not _is_grouped(report, question):
+        return Answer(rows, rows[0] if rows else None)
+    return Answer(rows, found[-1] if found and found[-1]["whole"] else None)
 
 
-def _statement(report: Report, question: Question, whole: bool) -> tuple[str, dict[str, Any]]:
+# A plan that is kept is one for a range nobody knows, taken for a narrow one.
+_ROOM = text("SELECT set_config('work_mem', '64MB', true), set_config('plan_cache_mode', 'force_custom_plan', true)")
+
+
+def _is_grouped(report: Report, question: Question) -> bool:
+    return report is Report.FALSE_ALARMS or bool(question.group_by or question.bucket)
+
+
+def _statement(report: Report, question: Question, *, whole: bool) -> tuple[str, dict[str, Any]]:
     values: dict[str, Any] = {
         "organization": question.organization_id,
         "since": question.since,
@@ -105,118 +127,189 @@ def _statement(report: Report, question: Question, whole: bool) -> tuple[str, di
         if given := list(getattr(question, name)):
             where += f" AND {condition}"
             values[name] = given
-    group = _GROUPS[question.group_by]
-    if report is Report.FALSE_ALARMS and not whole:
-        group = "d.rule_id"
-    tags = " LEFT JOIN LATERAL unnest(f.tags) AS tag (name) ON true" if question.group_by is GroupBy.TAG else ""
-    source = {
-        Report.VOLUMES: _volumes,
-        Report.FIRST_RESPONSE: _first_response,
-        Report.RESOLUTION: _resolution,
-        Report.SLA: _sla,
-        Report.ESCALATION: _escalation,
-        Report.FALSE_ALARMS: _false_alarms,
-    }[report](group, tags, where, _bucket(question.bucket))
-    if whole:
-        return f"SELECT found.*, NULL AS name FROM ({source}) AS found", values  # noqa: S608
-    return _named(source, report, question), values
+    made = _MAKERS[report](_Parts(question, where))
+    return _put_together(made, report, question, whole=whole), values
 
 
-def _bucket(bucket: Bucket | None) -> str:
-    return f"date_trunc('{bucket}', %s, :zone)" if bucket else "NULL::timestamptz"
+@dataclass(frozen=True)
+class _Parts:
+    """What statements are made of."""
+
+    question: Question
+    where: str
+
+    @property
+    def key(self) -> str:
+        """The column by which tickets are grouped, a set of tags where it is by tag."""
+        group = self.question.group_by
+        return f"{_GROUPS[group]} AS {'tags' if group is GroupBy.TAG else 'key'}"
+
+    def bucket(self, moment: str) -> str:
+        """The number of the moment's stretch: looking it up is far quicker than working out each moment's own."""
+        return f"width_bucket({moment}, (SELECT begins FROM stretches))" if self.question.bucket else "NULL::int"
+
+    def within(self, moment: str) -> str:
+        return f"f.organization_id = :organization AND {moment} >= :since AND {moment} < :until{self.where}"
 
 
-def _at(bucket: str, moment: str) -> str:
-    return bucket.replace("%s", moment)
+@dataclass(frozen=True)
+class _Made:
+    """``base`` has each ticket in one row of bucket and key, or of bucket and tags.
+
+    ``figures`` makes a report's figures of several such rows. Where ``lengths`` are measured, each row has an array of
+    them instead, with ``NULL`` for what has not come to an end. ``whole`` says how all are counted where they are not
+    the sum of the groups.
+    """
+
+    base: str
+    figures: str = ""
+    lengths: bool = False
+    whole: str | None = None
 
 
-def _measured(seconds: str, moment: str, source: str, *, group: str, where: str, bucket: str) -> str:
-    """Count, average, median and ninetieth percentile of a length of time."""
-    return f"""
-    SELECT bucket, key, count(*) AS tickets, count(seconds) AS measured,
-        round(avg(seconds)::numeric, 3)::float AS average,
-        percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY seconds) AS spread
-    FROM (
-        SELECT {_at(bucket, moment)} AS bucket, {group} AS key, extract(epoch FROM {seconds})::float AS seconds
-        FROM {source} WHERE f.organization_id = :organization AND {moment} >= :since AND {moment} < :until{where}
-    ) AS each GROUP BY bucket, key"""  # noqa: S608 - made of constants, as are the others
+def _lengths(parts: _Parts, begin: str, end: str, of: str, source: str = "ticket_facts AS f") -> _Made:
+    """Of the tickets whose moment ``of`` is in the range, the time from ``begin`` to ``end``."""
+    return _Made(
+        f"""SELECT {parts.bucket(of)} AS bucket, {parts.key}, array_agg(date_part('epoch', {end} - {begin}))
+            AS lengths FROM {source} WHERE {parts.within(of)} GROUP BY 1, 2""",
+        lengths=True,
+    )
 
 
-def _volumes(group: str, tags: str, where: str, bucket: str) -> str:
-    def half(moment: str, created: int) -> str:
-        return f"""SELECT {_at(bucket, moment)} AS bucket, {group} AS key, {created} AS created
-        FROM ticket_facts AS f{tags}
-        WHERE f.organization_id = :organization AND {moment} >= :since AND {moment} < :until{where}"""  # noqa: S608
-
-    return f"""
-    SELECT bucket, key, count(*) FILTER (WHERE created = 1) AS created, count(*) FILTER (WHERE created = 0) AS resolved
-    FROM ({half("f.created_at", 1)} UNION ALL {half("f.resolved_at", 0)}) AS each GROUP BY bucket, key"""  # noqa: S608
-
-
-def _first_response(group: str, tags: str, where: str, bucket: str) -> str:
-    seconds = "f.first_replied_at - f.created_at"
-    return _measured(seconds, "f.created_at", f"ticket_facts AS f{tags}", group=group, where=where, bucket=bucket)
+def _volumes(parts: _Parts) -> _Made:
+    halves = (("f.created_at", "count(*) AS created, 0 AS resolved"), ("f.resolved_at", "0, count(*)"))
+    counted = " UNION ALL ".join(
+        f"""SELECT {parts.bucket(moment)} AS bucket, {parts.key}, {counts} FROM ticket_facts AS f
+            WHERE {parts.within(moment)} GROUP BY 1, 2"""
+        for moment, counts in halves
+    )
+    return _Made(counted, "sum(created)::int AS created, sum(resolved)::int AS resolved")
 
 
-def _resolution(group: str, tags: str, where: str, bucket: str) -> str:
-    seconds = "f.resolved_at - f.created_at"
-    return _measured(seconds, "f.resolved_at", f"ticket_facts AS f{tags}", group=group, where=where, bucket=bucket)
+def _first_response(parts: _Parts) -> _Made:
+    return _lengths(parts, "f.created_at", "f.first_replied_at", of="f.created_at")
 
 
-def _sla(group: str, tags: str, where: str, bucket: str) -> str:
-    counts = ", ".join(
-        f"count(*) FILTER (WHERE f.{metric} = '{verdict}') AS {metric}_{verdict}"
+def _resolution(parts: _Parts) -> _Made:
+    return _lengths(parts, "f.created_at", "f.resolved_at", of="f.resolved_at")
+
+
+def _sla(parts: _Parts) -> _Made:
+    counts = {
+        f"{metric}_{verdict}": f"count(*) FILTER (WHERE f.{metric} = '{verdict}')"
         for metric in ("first_response", "resolution")
         for verdict in ("met", "breached")
+    }
+    counts |= {"tickets": "count(*)"}
+    counts |= {f"next_response_{verdict}": f"sum(f.next_{verdict})" for verdict in ("met", "breached")}
+    named = ", ".join(f"{count} AS {name}" for name, count in counts.items())
+    return _Made(
+        f"""SELECT {parts.bucket("f.created_at")} AS bucket, {parts.key}, {named} FROM ticket_facts AS f
+            WHERE {parts.within("f.created_at")} GROUP BY 1, 2""",
+        ", ".join(f"sum({name})::int AS {name}" for name in counts),
     )
-    return f"""
-    SELECT {_at(bucket, "f.created_at")} AS bucket, {group} AS key, count(*) AS tickets, {counts},
-        sum(f.next_met)::int AS next_response_met, sum(f.next_breached)::int AS next_response_breached
-    FROM ticket_facts AS f{tags}
-    WHERE f.organization_id = :organization AND f.created_at >= :since AND f.created_at < :until{where}
-    GROUP BY 1, 2"""  # noqa: S608
 
 
 # What rules decided on a conversation's messages is older than the ticket they made of it.
-_ESCALATED = """(
-    SELECT t.*, least(t.created_at, d.at) AS escalated_at FROM ticket_facts AS t LEFT JOIN (
-        SELECT ticket_id, min(at) AS at FROM decisions WHERE organization_id = :organization
-            AND kind = 'escalation_event' AND outcome = 'acted' AND ticket_id IS NOT NULL GROUP BY ticket_id
-    ) AS d USING (ticket_id)
-    WHERE t.organization_id = :organization AND t.created_at < :until
-        AND (d.at IS NOT NULL OR t.source IN ('assistant', 'flow', 'takeover', 'rule'))
-) AS f"""
+_ESCALATED = """ticket_facts AS f LEFT JOIN (
+    SELECT ticket_id, min(at) AS at FROM decisions WHERE organization_id = :organization
+        AND kind = 'escalation_event' AND outcome = 'acted' AND ticket_id IS NOT NULL GROUP BY ticket_id
+) AS d USING (ticket_id)"""
 
 
-def _escalation(group: str, tags: str, where: str, bucket: str) -> str:
-    seconds = "f.first_replied_at - f.escalated_at"
-    return _measured(seconds, "f.escalated_at", f"{_ESCALATED}{tags}", group=group, where=where, bucket=bucket)
+def _escalation(parts: _Parts) -> _Made:
+    raised = """ AND f.created_at < :until
+        AND (d.at IS NOT NULL OR f.source IN ('assistant', 'flow', 'takeover', 'rule'))"""
+    began = "least(f.created_at, d.at)"
+    parts = _Parts(parts.question, parts.where + raised)
+    return _lengths(parts, began, "f.first_replied_at", of=began, source=_ESCALATED)
 
 
-def _false_alarms(group: str, tags: str, where: str, bucket: str) -> str:
+def _false_alarms(parts: _Parts) -> _Made:
     """By rule; a ticket that was resolved and had no answer by a human did not need one."""
-    bucket = _at(bucket, "d.at")
-    return f"""
-    SELECT {bucket} AS bucket, {group} AS key, count(*) AS decisions, count(DISTINCT f.ticket_id) AS tickets,
-        count(DISTINCT f.ticket_id) FILTER (WHERE f.resolved_at IS NOT NULL) AS resolved,
-        count(DISTINCT f.ticket_id) FILTER (WHERE f.resolved_at IS NOT NULL AND f.first_replied_at IS NULL
-            AND NOT f.merged) AS without_human
-    FROM decisions AS d {"JOIN" if where else "LEFT JOIN"} ticket_facts AS f ON f.ticket_id = d.ticket_id{where}{tags}
-    WHERE d.organization_id = :organization AND d.kind = 'escalation_event' AND d.outcome = 'acted'
-        AND d.at >= :since AND d.at < :until
-    GROUP BY 1, 2"""  # noqa: S608
+    figures = """sum(decisions)::int AS decisions, count(ticket_id) AS tickets,
+        count(*) FILTER (WHERE resolved) AS resolved, count(*) FILTER (WHERE alone) AS without_human"""
+    return _Made(
+        f"""SELECT {parts.bucket("d.at")} AS bucket, d.rule_id AS key, f.ticket_id, count(*) AS decisions,
+            f.resolved_at IS NOT NULL AS resolved,
+            f.resolved_at IS NOT NULL AND f.first_replied_at IS NULL AND NOT f.merged AS alone
+        FROM decisions AS d {"JOIN" if parts.where else "LEFT JOIN"} ticket_facts AS f
+            ON f.ticket_id = d.ticket_id{parts.where}
+        WHERE d.organization_id = :organization AND d.kind = 'escalation_event' AND d.outcome = 'acted'
+            AND d.at >= :since AND d.at < :until
+        GROUP BY 1, 2, 3, 5, 6""",
+        figures,
+        whole="(SELECT ticket_id, sum(decisions) AS decisions, resolved, alone FROM base GROUP BY 1, 3, 4) AS each",
+    )
 
 
-def _named(source: str, report: Report, question: Question) -> str:
-    """The rows with the names of what they are grouped by, in order."""
+_MAKERS = {
+    Report.VOLUMES: _volumes,
+    Report.FIRST_RESPONSE: _first_response,
+    Report.RESOLUTION: _resolution,
+    Report.SLA: _sla,
+    Report.ESCALATION: _escalation,
+    Report.FALSE_ALARMS: _false_alarms,
+}
+
+_TAGS = "unnest(coalesce(nullif(tags, '{}'), ARRAY[NULL::varchar]))"
+_SPREAD = """SELECT count(*) AS tickets, count(length) AS measured, round(avg(length)::numeric, 3)::float AS average,
+    percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY length) AS spread"""
+
+
+def _put_together(made: _Made, report: Report, question: Question, *, whole: bool) -> str:
+    """The statement for groups with their names, in order, and with ``whole`` for a row of all together.
+
+    Everything that is looked at is looked at once, in ``base``; what follows is made of its few rows.
+    """
+    groups = "base"
+    steps = []
+    if question.bucket:
+        steps.append(
+            f"""stretches AS (SELECT ARRAY(
+                SELECT DISTINCT date_trunc('{question.bucket}', moment, :zone) FROM generate_series(
+                    CAST(:since AS timestamptz), CAST(:until AS timestamptz) + interval '{_STEPS[question.bucket]}',
+                    interval '{_STEPS[question.bucket]}') AS moment ORDER BY 1
+            ) AS begins)"""
+        )
+    steps.append(f"base AS MATERIALIZED ({made.base})")
+    if question.group_by is GroupBy.TAG:
+        groups = "tagged"
+        steps.append(f"tagged AS ({_tagged(made)})")
+    if made.lengths:
+        spread = f"LATERAL ({_SPREAD} FROM (SELECT unnest(lengths) AS length OFFSET 0) AS each) AS spread"
+        found = f"SELECT bucket, key, spread.* FROM {groups}, {spread}"
+        all_of_it = f"{_SPREAD} FROM (SELECT unnest(lengths) AS length FROM base) AS each"
+    else:
+        found = f"SELECT bucket, key, {made.figures} FROM {groups} GROUP BY bucket, key"
+        all_of_it = f"SELECT {made.figures} FROM {made.whole or 'base'}"
+    name, names = _named(report, question)
+    begins = "((SELECT begins FROM stretches))[found.bucket]" if question.bucket else "NULL::timestamptz"
+    steps.append(f"""answer AS (SELECT false AS whole, {begins} AS begins, {name} AS name, found.*
+        FROM ({found}) AS found{names})""")
+    union = ""
+    if whole:
+        union = f"""UNION ALL (SELECT true, NULL, NULL, NULL, NULL, whole.* FROM ({all_of_it}) AS whole
+            WHERE EXISTS (SELECT FROM base))"""
+    return f"WITH {', '.join(steps)} SELECT * FROM answer {union} ORDER BY whole, begins, name, key"
+
+
+def _tagged(made: _Made) -> str:
+    """The groups by single tags, of those by sets of tags."""
+    if made.lengths:
+        each = f"SELECT bucket, {_TAGS} AS key, lengths FROM base"
+        return f"""SELECT bucket, key, array_agg(length) AS lengths FROM (
+            SELECT bucket, key, unnest(lengths) AS length FROM ({each}) AS each) AS length GROUP BY 1, 2"""
+    return f"SELECT {_TAGS} AS key, base.* FROM base"
+
+
+def _named(report: Report, question: Question) -> tuple[str, str]:
+    """What the groups are called, and the join that finds it."""
     if report is Report.FALSE_ALARMS:
-        rule = "SELECT DISTINCT ON (rule_id) rule_id, rule_name FROM decisions WHERE organization_id = :organization"
-        return f"""SELECT found.*, rule.rule_name AS name FROM ({source}) AS found
-            LEFT JOIN ({rule} ORDER BY rule_id, at DESC) AS rule ON rule.rule_id = found.key
-            ORDER BY bucket, name, key"""  # noqa: S608
+        newest = """SELECT rule_name FROM decisions WHERE organization_id = :organization AND rule_id = found.key
+            ORDER BY at DESC LIMIT 1"""
+        return "rule.rule_name", f" LEFT JOIN LATERAL ({newest}) AS rule ON true"
     table = _NAMES.get(question.group_by) if question.group_by else None
     if table:
-        return f"""SELECT found.*, named.name FROM ({source}) AS found
-            LEFT JOIN {table} AS named ON named.id = found.key
-            ORDER BY bucket, name, key"""  # noqa: S608
-    return f"SELECT found.*, found.key::text AS name FROM ({source}) AS found ORDER BY bucket, key"  # noqa: S608
+        return "named.name", f" LEFT JOIN {table} AS named ON named.id = found.key"
+    return "found.key::text", ""

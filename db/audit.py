@@ -23,7 +23,9 @@ from db.models import (
     AuditEntry,
     CalendarRow,
     Channel,
+    Erasure,
     EscalationLadderRow,
+    Export,
     Invitation,
     Member,
     Organization,
@@ -59,17 +61,25 @@ class _Subject:
 
 
 _SUBJECTS: Mapping[type[Any], _Subject] = {
-    Organization: _Subject("organization", ("name", "auto_close_after", "reopen_window")),
-    Member: _Subject("member", ("name", "email", "role", "status", "account_id")),
+    Organization: _Subject("organization", ("name", "auto_close_after", "reopen_window", "member_capacity")),
+    Member: _Subject(
+        "member",
+        ("name", "email", "role", "status", "account_id", "capacity", "out_from", "out_until", "replacement_id"),
+    ),
     Invitation: _Subject("invitation", ("member_id", "sent_at", "expires_at", "accepted_at", "revoked_at")),
     ApiKey: _Subject("api_key", ("name", "hint", "scopes", "expires_at", "revoked_at")),
-    Team: _Subject("team", ("name", "assignment", "acknowledge_within", "escalation_ladder_id", "supervisor_id")),
+    Team: _Subject(
+        "team",
+        ("name", "assignment", "acknowledge_within", "escalation_ladder_id", "supervisor_id", "member_capacity"),
+    ),
     Channel: _Subject("channel", ("kind", "name")),
     CalendarRow: _Subject("calendar", ("name", "is_default", "definition")),
     ReminderLadderRow: _Subject("reminder_ladder", ("name", "steps", "is_default")),
     EscalationLadderRow: _Subject("escalation_ladder", ("name", "steps", "repeat")),
     SlaPolicyRow: _Subject("sla_policy", ("name", "enabled", "position", "version")),
     RuleRow: _Subject("rule", ("kind", "name", "position", "mode", "version")),
+    Erasure: _Subject("erasure", ("requester_id",)),
+    Export: _Subject("export", ("expires_at",)),
 }
 _VERSIONS: Mapping[type[Any], tuple[str, str, tuple[str, ...]]] = {
     SlaPolicyVersion: ("sla_policy", "policy_id", ("definition", "effective_from")),
@@ -164,6 +174,14 @@ async def write_event(session: AsyncSession, account_id: UUID, action: str, addr
         )
 
 
+async def write_act(session: AsyncSession, action: str, subject_kind: str, subject_id: UUID) -> None:
+    """Write that whom the session works for did something that changes no row. Part of the caller's transaction."""
+    origin = _origin(session.sync_session)
+    if origin is not None and origin.organization_id is not None:
+        entry = _entry(origin, origin.organization_id, action, (subject_kind, subject_id))
+        await session.execute(insert(AuditEntry), [entry])
+
+
 @event.listens_for(AuditedSession, "after_flush")
 def _note(session: Session, _: object) -> None:
     """Take down what the flush has written, before the session forgets what was there."""
@@ -250,24 +268,26 @@ def _write(session: Session) -> None:
         found = change.entry()
         if origin is not None and found is not None:
             action, before, after = found
-            entries.append(
-                {
-                    "organization_id": change.organization_id,
-                    "at": datetime.now(UTC),
-                    "actor_kind": origin.actor.kind,
-                    "actor_id": origin.actor.id,
-                    "actor_name": origin.actor.name,
-                    "key_id": origin.key_id,
-                    "address": origin.address,
-                    "action": f"{kind}.{action}",
-                    "subject_kind": kind,
-                    "subject_id": subject_id,
-                    "before": before,
-                    "after": after,
-                }
-            )
+            entry = _entry(origin, change.organization_id, f"{kind}.{action}", (kind, subject_id))
+            entries.append(entry | {"before": before, "after": after})
     if entries:
         session.execute(insert(AuditEntry), entries)
+
+
+def _entry(origin: Origin, organization_id: UUID, action: str, subject: tuple[str, UUID]) -> dict[str, Any]:
+    """Who did what to which subject (its kind and id), now."""
+    return {
+        "organization_id": organization_id,
+        "at": datetime.now(UTC),
+        "actor_kind": origin.actor.kind,
+        "actor_id": origin.actor.id,
+        "actor_name": origin.actor.name,
+        "key_id": origin.key_id,
+        "address": origin.address,
+        "action": action,
+        "subject_kind": subject[0],
+        "subject_id": subject[1],
+    }
 
 
 @event.listens_for(AuditedSession, "after_soft_rollback")

@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, literal, select, text, tuple_
+from sqlalchemy import delete, func, literal, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import Backtest, Conversation, Message, TicketRow
+from domain.rules.backtest import BacktestStatus
 
 FETCHED = 500
 """Messages that are read at once; others have their turn between."""
@@ -166,3 +167,16 @@ async def count_tickets(session: AsyncSession, organization_id: UUID, since: dat
         TicketRow.organization_id == organization_id, TicketRow.created_at >= since, TicketRow.created_at < until
     )
     return await session.scalar(mine) or 0
+
+
+async def prune(session: AsyncSession, before: datetime, limit: int) -> int:
+    """Delete back-tests that were over before then, ``limit`` at most; how many. The caller owns the transaction."""
+    old = (
+        select(Backtest.id)
+        .where(Backtest.status != BacktestStatus.RUNNING, Backtest.updated_at < before)
+        .order_by(Backtest.updated_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    gone = await session.execute(delete(Backtest).where(Backtest.id.in_(old.scalar_subquery())))
+    return int(gone.rowcount)  # type: ignore[attr-defined]

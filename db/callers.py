@@ -1,5 +1,6 @@
 """Whose an API key or a session is, found in one statement a request."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -7,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Uuid, and_, bindparam, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from db.channels import ACCESS
 from db.models import Account, AccountSession, ApiKey, Member
 
 _NOTED_EVERY = timedelta(minutes=1)
@@ -40,6 +42,14 @@ class SessionCaller(NamedTuple):
     role: str | None
 
 
+class Credentials(NamedTuple):
+    """What somebody goes on being known by: a session or a key, and the member, if any, who calls or is acted for."""
+
+    session_id: UUID | None = None
+    key_id: UUID | None = None
+    member_id: UUID | None = None
+
+
 def _member_of(organization: ColumnElement[Any], who: ColumnElement[bool]) -> ColumnElement[bool]:
     return and_(who, Member.organization_id == organization, Member.status == "active")
 
@@ -71,6 +81,18 @@ _SESSION = (
     )
     .where(AccountSession.token_hash == bindparam("digest"), AccountSession.expires_at > func.now())
 )
+
+_HOLDING = text("""
+    SELECT c.place FROM unnest(
+        CAST(:sessions AS uuid[]), CAST(:keys AS uuid[]), CAST(:members AS uuid[])
+    ) WITH ORDINALITY AS c (session_id, key_id, member_id, place)
+    WHERE (c.session_id IS NULL OR EXISTS (
+        SELECT FROM account_sessions WHERE id = c.session_id AND expires_at > now()
+    )) AND (c.key_id IS NULL OR EXISTS (
+        SELECT FROM api_keys WHERE id = c.key_id AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+    )) AND (c.member_id IS NULL OR EXISTS (SELECT FROM members WHERE id = c.member_id AND status = 'active'))
+""")
+_ACCESS_CHANGED = text(f"SELECT pg_notify('{ACCESS}', '')")
 
 
 async def find_by_key(session: AsyncSession, digest: bytes, member_id: UUID | None) -> KeyCaller | None:
@@ -117,3 +139,21 @@ async def prolong_session(
         .values(seen_at=now, expires_at=func.least(now + idle, AccountSession.created_at + longest))
         .execution_options(synchronize_session=False)
     )
+
+
+async def access_ended(session: AsyncSession) -> None:
+    """Have whatever stays open for somebody be looked at again, in every process, when the transaction commits.
+
+    For whoever ends a session, revokes a key or disables a member.
+    """
+    await session.execute(_ACCESS_CHANGED)
+
+
+async def still_hold(session: AsyncSession, given: Sequence[Credentials]) -> set[Credentials]:
+    """Those of the credentials that somebody could come with now."""
+    values = {
+        "sessions": [each.session_id for each in given],
+        "keys": [each.key_id for each in given],
+        "members": [each.member_id for each in given],
+    }
+    return {given[place - 1] for place in await session.scalars(_HOLDING, values)}

@@ -8,6 +8,9 @@ TICKETS = "baton_tickets"
 LIVE = "baton_live"
 """``LISTEN``: there are live events to be read."""
 
+ACCESS = "baton_access"
+"""``LISTEN``: a session, a key or a member may no longer do what it could."""
+
 
 def ticket_payload(ticket_id: UUID, version: int) -> str:
     """What a notification on ``TICKETS`` says."""

@@ -36,7 +36,8 @@ def _make_engine(settings: Settings, options: str = "") -> AsyncEngine:
         connect_args={
             "connect_timeout": max(2, round(seconds)),
             "options": f"-c statement_timeout={round(seconds * 1000)} -c lock_timeout={round(seconds * 1000)}"
-            f" -c idle_in_transaction_session_timeout=30000{options}",
+            # Reports look costly, and compiling one takes longer than it runs.
+            f" -c idle_in_transaction_session_timeout=30000 -c jit=off{options}",
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,

@@ -29,7 +29,7 @@ LEFT_OUT: Mapping[str, str] = MappingProxyType(
         "attempts": "counts against guessing",
         "live_events": "repeats what other files say",
         "ticket_presences": "who looks at a ticket at this moment",
-        "mails": "letters to members, with links that let in whoever has them",
+        "mails": "letters to members about what other files say",
     }
 )
 """Tables that no export has, each with what it is."""

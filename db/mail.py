@@ -48,6 +48,7 @@ async def send_mail(
     """Have a mail sent, once for ``key``, as soon as the caller's transaction is committed; returns its id.
 
     Safe to repeat: a key that is known changes nothing. Line ends in the subject and the address become spaces.
+    Text and HTML have ``domain.mail.TOKEN_GOES_HERE`` for a token, which is never kept (``domain.mail.mail_token``).
     """
     new_id = mail_id(key)
     await session.execute(

@@ -266,12 +266,17 @@ OPERATIONS: Mapping[str, Permission] = {
 }
 """The table, by method and path below ``/api/v1``. The API does not start with a route that is not in it."""
 
+OTHERS_NOTIFICATIONS = "GET /notifications, of another member or of all"
+
+BEYOND: Mapping[str, Permission] = {OTHERS_NOTIFICATIONS: _granted(_SUPERVISORS, Scope.PEOPLE_READ)}
+"""What some operations can be asked for beyond what their row grants, and who may ask for that."""
+
 
 def as_markdown() -> str:
     """The table as ``docs/permissions.md`` shows it."""
     heads = [*(role.value for role in Role), "scope of a key"]
     lines = [f"| operation | {' | '.join(heads)} |", "| --- " * (len(heads) + 1) + "|"]
-    for operation, permission in OPERATIONS.items():
+    for operation, permission in {**OPERATIONS, **BEYOND}.items():
         if permission.access is not Access.GRANTED:
             words = {Access.PUBLIC: "nobody has to be known", Access.OPERATOR: "the operator's key"}
             cells = ["", "", "", "", words.get(permission.access, "any session")]

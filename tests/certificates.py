@@ -23,6 +23,7 @@ class Authority:
         certificate = (
             self._builder(self._name, self._key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         self.file = folder / "ca.pem"
@@ -35,6 +36,8 @@ class Authority:
         certificate = (
             self._builder(_named(name), key.public_key())
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            # Python 3.13 and later ask for it.
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         cert_file, key_file = self._folder / f"{name}.pem", self._folder / f"{name}-key.pem"

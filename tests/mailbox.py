@@ -1,6 +1,8 @@
 """A real SMTP server that does with each mail what a test wants of it."""
 
 import asyncio
+import ssl
+import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -10,7 +12,7 @@ from email.message import EmailMessage
 from enum import Enum, auto
 from typing import Any
 
-from aiosmtpd.smtp import SMTP
+from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 from embedded.ports import LOOPBACK
 
@@ -34,6 +36,7 @@ class Mailbox:
     port: int = 0
     next: deque[Does] = field(default_factory=deque)
     mails: list[EmailMessage] = field(default_factory=list)
+    logins: list[tuple[str, str]] = field(default_factory=list)
     offered: int = 0
     hanging: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -73,11 +76,36 @@ class Mailbox:
 
 
 @asynccontextmanager
-async def mailbox() -> AsyncIterator[Mailbox]:
-    """A server on a free port of loopback."""
+async def mailbox(
+    tls: ssl.SSLContext | None = None, *, implicit: bool = False, login: tuple[str, str] | None = None
+) -> AsyncIterator[Mailbox]:
+    """A server on a free port of loopback.
+
+    With ``tls`` it takes nothing in the clear: it wants STARTTLS, or where ``implicit`` TLS from the first byte. With
+    ``login`` it takes mails only from whoever has given that name and password.
+    """
     loop = asyncio.get_running_loop()
     box = Mailbox()
-    server = await loop.create_server(lambda: SMTP(box, hostname="mail.example", loop=loop), LOOPBACK, 0)
+
+    def authenticate(_server: Any, _session: Any, _envelope: Any, _mechanism: str, given: LoginPassword) -> AuthResult:
+        box.logins.append((given.login.decode(), given.password.decode()))
+        return AuthResult(success=box.logins[-1] == login, handled=False)
+
+    def protocol() -> SMTP:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it does not know of TLS from the first byte, and warns of logins without
+            return SMTP(
+                box,
+                hostname="mail.example",
+                loop=loop,
+                tls_context=None if implicit else tls,
+                require_starttls=tls is not None and not implicit,
+                auth_required=login is not None,
+                auth_require_tls=not implicit,
+                authenticator=authenticate,
+            )
+
+    server = await loop.create_server(protocol, LOOPBACK, 0, ssl=tls if implicit else None)
     box.port = server.sockets[0].getsockname()[1]
     try:
         yield box

@@ -9,9 +9,7 @@ from temporalio.common import RetryPolicy
 with workflow.unsafe.imports_passed_through():
     from activities.signatures import CHANGE_TICKETS, ChangedTickets, ChangeTickets
     from domain.ladders import Frozen
-
-CHANGED_A_RUN = 500
-"""Pages of tickets in one run's history."""
+    from workflows.paging import page_by_page
 
 
 class StartBulkChange(Frozen):
@@ -25,23 +23,25 @@ class StartBulkChange(Frozen):
 class BulkChangeWorkflow:
     """Has one page of tickets after another changed; each ticket acts on the change once, however often it is tried."""
 
+    @workflow.init
+    def __init__(self, start: StartBulkChange) -> None:
+        self._at = start
+
     @workflow.run
-    async def run(self, start: StartBulkChange) -> int:
-        examined = start.examined
-        pages = 0
-        while True:
-            if pages == CHANGED_A_RUN:
-                workflow.continue_as_new(StartBulkChange(bulk_change_id=start.bulk_change_id, examined=examined))
-            pages += 1
-            page: ChangedTickets = await workflow.execute_activity(
-                CHANGE_TICKETS,
-                ChangeTickets(bulk_change_id=start.bulk_change_id, examined=examined),
-                result_type=ChangedTickets,
-                start_to_close_timeout=timedelta(seconds=120),
-                heartbeat_timeout=timedelta(seconds=20),
-                retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30)),
-                summary=f"Change tickets ({examined} examined so far)",
-            )
-            examined = page.examined
-            if page.over:
-                return examined
+    async def run(self, _: StartBulkChange) -> int:
+        await page_by_page(self._change, lambda: self._at)
+        return self._at.examined
+
+    async def _change(self) -> bool:
+        """Have the next page changed; whether there is another."""
+        page: ChangedTickets = await workflow.execute_activity(
+            CHANGE_TICKETS,
+            ChangeTickets(bulk_change_id=self._at.bulk_change_id, examined=self._at.examined),
+            result_type=ChangedTickets,
+            start_to_close_timeout=timedelta(seconds=120),
+            heartbeat_timeout=timedelta(seconds=20),
+            retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30)),
+            summary=f"Change tickets ({self._at.examined} examined so far)",
+        )
+        self._at = self._at.model_copy(update={"examined": page.examined})
+        return not page.over

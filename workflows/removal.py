@@ -9,9 +9,7 @@ from temporalio.common import RetryPolicy
 with workflow.unsafe.imports_passed_through():
     from activities.signatures import RELEASE_TICKETS, ReleasedTickets, ReleaseTickets
     from domain.ladders import Frozen
-
-RELEASED_A_RUN = 500
-"""Pages of tickets in one run's history."""
+    from workflows.paging import page_by_page
 
 
 class StartRemoval(Frozen):
@@ -37,26 +35,25 @@ class RemovalWorkflow:
 
     @workflow.run
     async def run(self, _: StartRemoval) -> int:
-        pages = 0
-        while True:
-            if pages == RELEASED_A_RUN:
-                workflow.continue_as_new(self._at)
-            pages += 1
-            released: ReleasedTickets = await workflow.execute_activity(
-                RELEASE_TICKETS,
-                ReleaseTickets(
-                    organization_id=self._at.organization_id,
-                    member_id=self._at.member_id,
-                    release_id=self._at.release_id,
-                    after=self._at.after,
-                ),
-                result_type=ReleasedTickets,
-                start_to_close_timeout=timedelta(seconds=60),
-                retry_policy=RetryPolicy(
-                    initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10)
-                ),
-                summary=f"Release tickets ({self._at.told} so far)",
-            )
-            self._at = self._at.model_copy(update={"after": released.last, "told": self._at.told + released.told})
-            if released.last is None:
-                return self._at.told
+        await page_by_page(self._release, lambda: self._at)
+        return self._at.told
+
+    async def _release(self) -> bool:
+        """Release the next page; whether there is another."""
+        released: ReleasedTickets = await workflow.execute_activity(
+            RELEASE_TICKETS,
+            ReleaseTickets(
+                organization_id=self._at.organization_id,
+                member_id=self._at.member_id,
+                release_id=self._at.release_id,
+                after=self._at.after,
+            ),
+            result_type=ReleasedTickets,
+            start_to_close_timeout=timedelta(seconds=60),
+            retry_policy=RetryPolicy(
+                initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10)
+            ),
+            summary=f"Release tickets ({self._at.told} so far)",
+        )
+        self._at = self._at.model_copy(update={"after": released.last, "told": self._at.told + released.told})
+        return released.last is not None

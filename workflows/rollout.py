@@ -9,9 +9,7 @@ from temporalio.common import RetryPolicy
 with workflow.unsafe.imports_passed_through():
     from activities.signatures import TELL_TICKETS, TellTickets, ToldTickets
     from domain.ladders import Frozen
-
-TOLD_A_RUN = 500
-"""Pages of tickets in one run's history."""
+    from workflows.paging import page_by_page
 
 
 class StartRollout(Frozen):
@@ -45,33 +43,8 @@ class RolloutWorkflow:
 
     @workflow.run
     async def run(self, _: StartRollout) -> RolloutProgress:
-        pages = 0
-        while True:
-            if pages == TOLD_A_RUN:
-                workflow.continue_as_new(self._at)
-            pages += 1
-            told: ToldTickets = await workflow.execute_activity(
-                TELL_TICKETS,
-                TellTickets(
-                    organization_id=self._at.organization_id,
-                    rollout_id=self._at.rollout_id,
-                    reason=self._at.reason,
-                    after=self._at.after,
-                ),
-                result_type=ToldTickets,
-                start_to_close_timeout=timedelta(seconds=60),
-                retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30)),
-                summary=f"Tell tickets ({self._at.examined} examined so far)",
-            )
-            self._at = self._at.model_copy(
-                update={
-                    "after": told.last,
-                    "examined": self._at.examined + told.examined,
-                    "told": self._at.told + told.told,
-                }
-            )
-            if told.last is None:
-                return self._progress()
+        await page_by_page(self._tell, lambda: self._at)
+        return self._progress()
 
     @workflow.query(description="How many tickets have been looked at and told")
     def progress(self) -> RolloutProgress:
@@ -79,3 +52,27 @@ class RolloutWorkflow:
 
     def _progress(self) -> RolloutProgress:
         return RolloutProgress(examined=self._at.examined, told=self._at.told)
+
+    async def _tell(self) -> bool:
+        """Tell the next page; whether there is another."""
+        told: ToldTickets = await workflow.execute_activity(
+            TELL_TICKETS,
+            TellTickets(
+                organization_id=self._at.organization_id,
+                rollout_id=self._at.rollout_id,
+                reason=self._at.reason,
+                after=self._at.after,
+            ),
+            result_type=ToldTickets,
+            start_to_close_timeout=timedelta(seconds=60),
+            retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30)),
+            summary=f"Tell tickets ({self._at.examined} examined so far)",
+        )
+        self._at = self._at.model_copy(
+            update={
+                "after": told.last,
+                "examined": self._at.examined + told.examined,
+                "told": self._at.told + told.told,
+            }
+        )
+        return told.last is not None

@@ -1,5 +1,6 @@
 """Reports on tickets: how many, how soon, how well, by group and by stretch of time."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -95,87 +96,91 @@ AskedOfGroups = Annotated[Asked, Depends(_grouped)]
 _CSV: dict[int | str, dict[str, Any]] = {200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}}
 
 
-@router.get(
-    "/volumes", response_model=ReportView[VolumesRow], responses=_CSV, summary="How many tickets came and were resolved"
+@dataclass(frozen=True)
+class _Shown:
+    """A report as a route: its rows, which tickets it is of, and what is said of it."""
+
+    report: Report
+    row: type[BaseModel]
+    of: str
+    summary: str
+    description: str | None = None
+
+
+_REPORTS = (
+    _Shown(
+        Report.VOLUMES,
+        VolumesRow,
+        of="Tickets created in the range, and tickets resolved in the range",
+        summary="How many tickets came and were resolved",
+    ),
+    _Shown(
+        Report.FIRST_RESPONSE,
+        DurationRow,
+        of="Tickets created in the range",
+        summary="How long customers waited for the first answer",
+        description="From the ticket's creation to the first public answer by a human.",
+    ),
+    _Shown(
+        Report.RESOLUTION,
+        DurationRow,
+        of="Tickets resolved in the range, and not reopened since",
+        summary="How long tickets took to be resolved",
+        description="From the ticket's creation to its latest resolution, waiting included.",
+    ),
+    _Shown(
+        Report.SLA,
+        SlaRow,
+        of="Tickets created in the range",
+        summary="Which SLA promises were kept",
+        description="Metrics that are still running, and those that nothing was promised for, count for neither side.",
+    ),
+    _Shown(
+        Report.ESCALATION,
+        DurationRow,
+        of="Tickets that a rule, the assistant, a flow or a takeover raised in the range",
+        summary="How long escalated conversations waited for a human",
+        description="From the first decision of a rule on the conversation, else from the ticket's creation, to the"
+        " first answer.",
+    ),
+    _Shown(
+        Report.FALSE_ALARMS,
+        FalseAlarmRow,
+        of="Decisions in the range that had an effect, and the tickets they were of",
+        summary="Which rules raise what needs no human",
+        description="By rule. A ticket that was resolved and that no human answered did not need one.",
+    ),
 )
-async def read_volumes(asked: AskedOfGroups, services: AppServices) -> Response:
-    of = "Tickets created in the range, and tickets resolved in the range"
-    return await _report(services, Report.VOLUMES, VolumesRow, asked, of)
 
 
-@router.get(
-    "/first-response",
-    response_model=ReportView[DurationRow],
-    responses=_CSV,
-    summary="How long customers waited for the first answer",
-)
-async def read_first_response(asked: AskedOfGroups, services: AppServices) -> Response:
-    """From the ticket's creation to the first public answer by a human."""
-    return await _report(services, Report.FIRST_RESPONSE, DurationRow, asked, "Tickets created in the range")
+def _reading(shown: _Shown) -> Callable[..., Awaitable[Response]]:
+    """What answers; false alarms are always by rule."""
+
+    async def read_by_rule(asked: AskedOfAll, services: AppServices) -> Response:
+        return await _report(services, shown, asked)
+
+    async def read(asked: AskedOfGroups, services: AppServices) -> Response:
+        return await _report(services, shown, asked)
+
+    return read_by_rule if shown.report is Report.FALSE_ALARMS else read
 
 
-@router.get(
-    "/resolution",
-    response_model=ReportView[DurationRow],
-    responses=_CSV,
-    summary="How long tickets took to be resolved",
-)
-async def read_resolution(asked: AskedOfGroups, services: AppServices) -> Response:
-    """From the ticket's creation to its latest resolution, waiting included."""
-    of = "Tickets resolved in the range, and not reopened since"
-    return await _report(services, Report.RESOLUTION, DurationRow, asked, of)
-
-
-@router.get("/sla", response_model=ReportView[SlaRow], responses=_CSV, summary="Which SLA promises were kept")
-async def read_sla(asked: AskedOfGroups, services: AppServices) -> Response:
-    """Metrics that are still running, and those that nothing was promised for, count for neither side."""
-    return await _report(services, Report.SLA, SlaRow, asked, "Tickets created in the range")
-
-
-@router.get(
-    "/escalation-to-human",
-    response_model=ReportView[DurationRow],
-    responses=_CSV,
-    summary="How long escalated conversations waited for a human",
-)
-async def read_escalation(asked: AskedOfGroups, services: AppServices) -> Response:
-    """From the first decision of a rule on the conversation, else from the ticket's creation, to the first answer."""
-    of = "Tickets that a rule, the assistant, a flow or a takeover raised in the range"
-    return await _report(services, Report.ESCALATION, DurationRow, asked, of)
-
-
-@router.get(
-    "/false-alarms",
-    response_model=ReportView[FalseAlarmRow],
-    responses=_CSV,
-    summary="Which rules raise what needs no human",
-)
-async def read_false_alarms(asked: AskedOfAll, services: AppServices) -> Response:
-    """By rule. A ticket that was resolved and that no human answered did not need one."""
-    of = "Decisions in the range that had an effect, and the tickets they were of"
-    return await _report(services, Report.FALSE_ALARMS, FalseAlarmRow, asked, of)
-
-
-async def _report(services: AppServices, report: Report, kind: type[BaseModel], asked: Asked, of: str) -> Response:
-    question = asked.question
-    grouped = question.group_by or question.bucket or report is Report.FALSE_ALARMS
-    async with services.reads() as session:
-        rows = [_local(row, question.zone) for row in await answer(session, report, question)]
-        whole = rows
-        if grouped and not asked.csv:
-            whole = await answer(session, report, replace(question, group_by=None, bucket=None), whole=True)
-    views = [read_row(kind, row) for row in rows]
+async def _report(services: AppServices, shown: _Shown, asked: Asked) -> Response:
+    question, kind = asked.question, shown.row
+    async with services.sessions.begin() as session:
+        found = await answer(session, shown.report, question, whole=not asked.csv)
+    views = [read_row(kind, _local(row, question.zone)) for row in found.rows]
     if asked.csv:
-        return csv_response(kind.model_fields, views, report)
+        return csv_response(kind.model_fields, views, shown.report)
     view = ReportView[kind](  # type: ignore[valid-type] # one for each kind of row
-        of=of,
+        of=shown.of,
         since=question.since,
         until=question.until,
         time_zone=question.zone,
-        group_by="rule" if report is Report.FALSE_ALARMS else question.group_by,
+        group_by="rule" if shown.report is Report.FALSE_ALARMS else question.group_by,
         bucket=question.bucket,
         rows=views,
-        total=read_row(kind, whole[0]) if whole else None,
+        total=read_row(kind, found.whole) if found.whole else None,
     )
     return Response(view.model_dump_json(), media_type=JSONResponse.media_type)
 
@@ -183,3 +188,17 @@ async def _report(services: AppServices, report: Report, kind: type[BaseModel], 
 def _local(row: dict[str, Any], zone: str) -> dict[str, Any]:
     """The row with its bucket's beginning as the zone's clocks show it."""
     return {**row, "bucket": row["bucket"].astimezone(ZoneInfo(zone))} if row["bucket"] else row
+
+
+_NAMES = {Report.ESCALATION: "read_escalation"}
+
+for _each in _REPORTS:
+    router.add_api_route(
+        f"/{_each.report}",
+        _reading(_each),
+        response_model=ReportView[_each.row],  # type: ignore[name-defined] # one for each kind of row
+        responses=_CSV,
+        name=_NAMES.get(_each.report, f"read_{_each.report.replace('-', '_')}"),
+        summary=_each.summary,
+        description=_each.description,
+    )

@@ -5,12 +5,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response
 
-from api.backtests import Backtests
+from api.backtests import AnyRules, Backtests
 from api.dependencies import AppServices, Caller, Session
 from api.idempotency import Idempotency
 from api.pagination import Page, Paging
-from api.routers.escalation_events import OwnRules as OwnEscalationEvents
-from api.routers.routing_rules import OwnRules as OwnRoutingRules
+from api.rule_router import own_rules
+from api.rules import ESCALATION_EVENTS, ROUTING_RULES
 from api.schemas.backtest import (
     BacktestFindingsView,
     BacktestView,
@@ -26,6 +26,8 @@ async def _backtests(services: AppServices, caller: Caller, session: Session) ->
 
 
 OwnBacktests = Annotated[Backtests, Depends(_backtests)]
+OwnEscalationEvents = Annotated[AnyRules, Depends(own_rules(ESCALATION_EVENTS))]
+OwnRoutingRules = Annotated[AnyRules, Depends(own_rules(ROUTING_RULES))]
 
 
 @router.post(

@@ -48,6 +48,7 @@ async def follow(
 
     `ticket` for each change of a ticket and `notification` for what the acting member is told. `resync` says that
     events were missed: read the lists again and go on. `hello` begins a stream and names its place.
+    The stream ends when its session or key does, and when the member is disabled.
     """
     after = Position.read(last_event_id) if last_event_id else None
     if last_event_id and after is None:
@@ -58,7 +59,7 @@ async def follow(
 
 
 async def _sent(feed: LiveFeed, caller: Caller, after: Position | None) -> AsyncIterator[ServerSentEvent]:
-    async with feed.stream(caller.organization_id, caller.actor.member_id, after) as stream:
+    async with feed.stream(caller.organization_id, caller.credentials, after) as stream:
         yield ServerSentEvent("{}", event="hello", id=str(stream.position), retry=_COME_AGAIN_MS, sep="\n")
         async for each in stream.events():
             yield _event(each)

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Query, Response
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.dependencies import ActingMember, Caller, Session
+from api.dependencies import ActingMember, Caller, Principal, Session, forbidden
 from api.idempotency import Idempotency, once
 from api.pagination import Page, Paging, after_number
+from api.problems import Problem
 from api.schemas.notification import (
     MailView,
     MarkRead,
@@ -23,6 +24,7 @@ from api.schemas.notification import (
 from db.models import Mail, Notification
 from db.preferences import read_preferences, write_preferences
 from domain.notices import Medium
+from domain.permissions import BEYOND, OTHERS_NOTIFICATIONS, refusal
 
 router = APIRouter(prefix="/notifications", tags=["notifications"])
 
@@ -33,20 +35,17 @@ async def list_notifications(
     session: Session,
     place: Paging,
     *,
-    member_id: Annotated[UUID | None, Query(description="For programs; a member sees their own.")] = None,
+    member_id: Annotated[UUID | None, Query(description="Another member, for supervisors and programs.")] = None,
     ticket_id: Annotated[UUID | None, Query()] = None,
     unread: Annotated[bool, Query(description="Only what has not been read.")] = False,
     medium: Annotated[Medium, Query()] = Medium.IN_APP,
     newest_first: Annotated[bool, Query()] = False,
 ) -> Page[NotificationView]:
-    """A member, or who acts for one, sees the member's own; a program that acts for nobody sees everybody's."""
+    """The member's own. Supervisors may name another; a program by itself sees everybody's, with `people:read`."""
+    whose = _whose(caller, member_id)
     wanted = select(Notification, Mail).outerjoin(Mail, Mail.id == Notification.mail_id)
     wanted = wanted.where(Notification.organization_id == caller.organization_id, Notification.medium == medium)
-    for column, value in (
-        (Notification.member_id, caller.actor.member_id),
-        (Notification.member_id, member_id),
-        (Notification.ticket_id, ticket_id),
-    ):
+    for column, value in ((Notification.member_id, whose), (Notification.ticket_id, ticket_id)):
         if value is not None:
             wanted = wanted.where(column == value)
     if unread:
@@ -99,6 +98,19 @@ async def replace_preferences(
         return PreferencesView.of(chosen)
 
     return await once(session, caller.organization_id, request, work)
+
+
+def _whose(caller: Principal, member_id: UUID | None) -> UUID | None:
+    """Whose notifications are shown, ``None`` for everybody's; a problem where the caller may not see those."""
+    own = caller.actor.member_id
+    if own is not None and member_id in (None, own):
+        return own
+    lack = refusal(BEYOND[OTHERS_NOTIFICATIONS], caller.role, caller.scopes)
+    if lack is None:
+        return member_id
+    if own is None:
+        raise Problem("member_required", f"{lack.detail} Without it, send Baton-On-Behalf-Of with a member's id.")
+    raise forbidden(lack)
 
 
 async def _unread(session: AsyncSession, member_id: UUID) -> int:

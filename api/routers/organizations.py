@@ -23,6 +23,7 @@ from api.schemas.organization import (
     OrganizationView,
 )
 from api.security import hash_api_key, hint, new_api_key
+from db.callers import access_ended
 from db.models import ApiKey, Organization
 from db.walls import enter
 from domain.permissions import Role, Scope, has_scope, highest_gift
@@ -72,10 +73,11 @@ async def edit_organization(
     async def work() -> OrganizationView:
         # Not FOR UPDATE: every row that names the organization holds a key share, and two of us would deadlock.
         organization = await session.get_one(Organization, caller.organization_id, with_for_update={"key_share": True})
-        for name, value in document.model_dump(exclude_none=True).items():
+        changes = document.changes()
+        for name, value in changes.items():
             setattr(organization, name, value)
         await session.flush()
-        if document.member_capacity is not None:
+        if "member_capacity" in changes:
             await hands.freed(session)
         return OrganizationView.model_validate(organization)
 
@@ -116,6 +118,7 @@ async def revoke_api_key(key_id: UUID, caller: Caller, session: Session) -> None
         if row is None or row.organization_id != caller.organization_id:
             raise not_found("API key")
         row.revoked_at = row.revoked_at or datetime.now(UTC)
+        await access_ended(session)
 
 
 def _check_scopes(caller: Principal, scopes: Sequence[Scope] | None) -> None:

@@ -14,6 +14,7 @@ from api.pagination import Page, Paging, page_by_time
 from api.privacy import Privacy, erasure_row, export_row, progress_of, zipped
 from api.problems import Problem
 from api.schemas.privacy import CreateExport, ErasureView, ExportView
+from db.audit import write_act
 from db.models import Erasure, Export, Requester
 
 router = APIRouter(tags=["privacy"])
@@ -99,12 +100,13 @@ async def read_export(export_id: UUID, caller: Caller, session: Session) -> Expo
     responses={200: {"content": {"application/zip": {}}, "description": "A zip of JSON Lines (docs/privacy.md)"}},
     summary="Download an export",
 )
-async def download_export(export_id: UUID, caller: Caller, services: AppServices) -> Response:
+async def download_export(export_id: UUID, caller: Caller, session: Session, services: AppServices) -> Response:
     """A zip with one file of JSON Lines a table; `export_not_ready` until it is done, and after it has expired."""
-    async with services.reads() as session:  # and not the request's own, which would be held until all is sent
+    async with session.begin():  # ended before anything is sent, so that no connection is held until all is
         export = await find_own(session, caller, Export, export_id, "export")
-    if export.status != "done":
-        raise Problem("export_not_ready", f"The export is {export.status}.", current=export.status)
+        if export.status != "done":
+            raise Problem("export_not_ready", f"The export is {export.status}.", current=export.status)
+        await write_act(session, "export.downloaded", "export", export_id)
     name = f"baton-{export.created_at:%Y-%m-%d}.zip"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return StreamingResponse(zipped(services.reads, export), media_type="application/zip", headers=headers)

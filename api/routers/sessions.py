@@ -13,7 +13,7 @@ from api.schemas.account import ChooseOrganization, SessionView, SignedInView
 from api.sessions import clear_cookie, client_address
 from db.accounts import memberships
 from db.audit import write_event
-from db.callers import SessionCaller
+from db.callers import SessionCaller, access_ended
 from db.models import AccountSession
 
 router = APIRouter(tags=["sign-in"])
@@ -85,6 +85,7 @@ async def _end(request: Request, signed_in: SessionCaller, session: Session, whi
         ended = list(await session.scalars(delete(AccountSession).where(which).returning(AccountSession.id)))
         if not ended:
             raise Problem("not_found", "There is no such session of yours.")
+        await access_ended(session)
         await write_event(session, signed_in.account_id, "session.signed_out", client_address(request))
     response = Response(status_code=204)
     if signed_in.session_id in ended:

@@ -1,6 +1,7 @@
 """Organizations and API keys as clients send and see them."""
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
@@ -23,12 +24,17 @@ class CreateOrganization(Document):
 class EditOrganization(Document):
     """The settings to change; what is left out stays."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"auto_close_after": "P5D"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"auto_close_after": "P5D"}, {"member_capacity": None}]})
 
     name: Name | None = None
     auto_close_after: Span | None = None
     reopen_window: Span | None = None
-    member_capacity: Capacity | None = None
+    member_capacity: Capacity | None = Field(default=None, description="Null takes the limit away.")
+
+    def changes(self) -> dict[str, Any]:
+        """The settings that are named, with their new values."""
+        named = self.model_dump(exclude_unset=True)
+        return {name: value for name, value in named.items() if value is not None or name == "member_capacity"}
 
 
 class OrganizationView(View):

@@ -175,6 +175,20 @@ class VersionView(View):
     created_at: datetime = Field(description="From when on it was the rule's newest version.")
 
 
+class RoutingRuleCountsView(View):
+    """What came of a rule in the last 30 days, in all its versions."""
+
+    matched: int = Field(description="Every time; also in shadow, and while it rested.")
+    acted: int
+    shadow: int = Field(description="How often it would have acted.")
+
+
+class EscalationEventCountsView(RoutingRuleCountsView):
+    """The same, and how often nobody was needed."""
+
+    false_alarms: int = Field(description="Its tickets that were resolved without an answer by any human.")
+
+
 class RuleView(View):
     """A rule in its newest version."""
 
@@ -206,12 +220,14 @@ class EscalationEventView(RuleView):
 
     actions: EscalationActions
     cooldown: timedelta
+    counts: EscalationEventCountsView
 
 
 class RoutingRuleView(RuleView):
     """A routing rule."""
 
     actions: RoutingActions
+    counts: RoutingRuleCountsView
 
 
 class EscalationEventsView(RootModel[list[EscalationEventView]]):

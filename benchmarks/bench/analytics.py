@@ -1,4 +1,4 @@
-"""Reports over very many tickets: facts made like real ones, and how long the API needs for each report."""
+"""Reports over very many tickets: facts and decisions like real ones, and how long the API needs for each report."""
 
 import random
 from collections.abc import Mapping
@@ -22,6 +22,17 @@ FROM ticket_facts AS f, generate_series(1, %(count)s::int) AS n,
 WHERE f.ticket_id = %(like)s
 """
 
+_DECIDE = """
+INSERT INTO decisions (id, organization_id, kind, rule_id, rule_name, rule_version, conversation_id, ticket_id, outcome,
+    evidence, actions, at)
+SELECT gen_random_uuid(), f.organization_id, 'escalation_event', md5((f.n %% 9)::text)::uuid, 'Rule ' || f.n %% 9, 1,
+    gen_random_uuid(), f.ticket_id, (ARRAY['acted', 'acted', 'shadow'])[1 + f.n %% 3],
+    '[{"path": "conditions/keyword", "kind": "keyword", "matched": "refund", "span": [10, 16]}]',
+    '{"create_ticket": true, "priority": "high", "tags": ["refund"]}', f.created_at - interval '1 second'
+FROM (SELECT *, row_number() OVER (ORDER BY created_at) AS n FROM ticket_facts) AS f
+WHERE f.organization_id = (SELECT organization_id FROM ticket_facts WHERE ticket_id = %(like)s) AND f.source <> 'api'
+"""
+
 _RANGE = "since=2020-01-01T00:00:00Z"
 QUERIES: Mapping[str, str] = {
     "volumes by day": f"volumes?{_RANGE.replace('2020', '2024')}&bucket=day&time_zone=Europe/Berlin",
@@ -35,10 +46,11 @@ QUERIES: Mapping[str, str] = {
 
 
 def fill(url: str, like: str, count: int) -> None:
-    """Add facts of so many tickets, of the organization of the ticket ``like``."""
+    """Add facts of so many tickets, of the organization of the ticket ``like``, and what rules decided on most."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(_FILL, {"count": count, "like": like})
-        connection.execute("VACUUM ANALYZE ticket_facts")
+        connection.execute(_DECIDE, {"like": like})
+        connection.execute("VACUUM ANALYZE ticket_facts, decisions")
 
 
 async def read(desk: Desk, rounds: int = 20, seed: int = 1) -> dict[str, dict[str, float]]:

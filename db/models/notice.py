@@ -26,7 +26,7 @@ class Mail(Table):
     """A mail, sent once for its ``key``. ``state`` is a ``domain.mail.MailState``; ``error`` says what went wrong last.
 
     ``organization_id`` is ``None`` where somebody is written to who belongs to none. ``headers`` go beside those that
-    every mail has.
+    every mail has. A token that lets its receiver in is put into ``text`` as the mail is sent, and is never here.
     """
 
     __tablename__ = "mails"

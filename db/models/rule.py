@@ -68,7 +68,7 @@ class Decision(Table):
     at: Mapped[datetime]
 
     __table_args__ = (
-        Index(None, "organization_id", "rule_id", "at", "id"),
+        Index(None, "organization_id", "rule_id", "at", "id", postgresql_include=["kind", "outcome", "ticket_id"]),
         Index(None, "conversation_id", "at"),
         Index(None, "ticket_id", "at"),
     )
@@ -95,4 +95,4 @@ class Backtest(Table):
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[CreatedAt]
 
-    __table_args__ = (Index(None, "organization_id", "created_at", "id"),)
+    __table_args__ = (Index(None, "organization_id", "created_at", "id"), Index(None, "updated_at"))

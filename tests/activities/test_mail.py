@@ -16,14 +16,14 @@ from activities.ticket_record import TicketRecord
 from db.engine import Sessions
 from db.live_events import Position, publish, read_after
 from db.mail import MailToCome, send_mail
-from db.models import LiveEvent, Mail, Member, Notification
+from db.models import Backtest, LiveEvent, Mail, Member, Notification
 from db.notices import Subject, notify
 from db.preferences import write_preferences
 from domain.events import NoticeKind
-from domain.mail import MailState
+from domain.mail import TOKEN_GOES_HERE, MailState, as_html, mail_token
 from domain.notices import Preferences, QuietHours
 from domain.ticket import Ticket
-from domain.unsubscribing import read_unsubscribe_token
+from domain.unsubscribing import read_unsubscribe_token, unsubscribe_token
 from tests.activities.test_ticket_record import batch, created
 from tests.mailbox import Does, Mailbox, mailbox
 
@@ -39,7 +39,7 @@ async def box() -> AsyncIterator[Mailbox]:
 
 @pytest.fixture
 def post(sessions: Sessions, box: Mailbox) -> Post:
-    server = MailServer("127.0.0.1", box.port, "none", None, None, "Baton <baton@desk.example>", seconds=0.3)
+    server = MailServer("127.0.0.1", box.port, "none", None, None, "Baton <baton@desk.example>", SECRET, seconds=0.3)
     letters = Letters(
         public_url="https://baton.example/",
         secret=SECRET,
@@ -77,6 +77,23 @@ async def test_mail_is_sent_once_however_often_it_is_asked_for(post: Post, sessi
     assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
     row = await mail_of(sessions, mail_id)
     assert (row.attempts, row.state, row.error, row.sent_at is None) == (1, "sent", None, False)
+
+
+async def test_token_is_in_the_mail_and_not_in_what_is_kept_of_it(post: Post, sessions: Sessions, box: Mailbox) -> None:
+    key = f"invitation:{uuid4()}"
+    text = f"Join <Acme>, not https://other.example/x:\nhttps://baton.example/#token={TOKEN_GOES_HERE}\n\nBye.\n"
+    mail_id = await queued(sessions, key=key, text=text, html=as_html(text, "https://baton.example"))
+    await sent(post, mail_id)
+    [mail] = box.mails
+    token = mail_token(key, SECRET)
+    link = f"https://baton.example/#token={token}"
+    plain, html = (part.get_content().replace("\r\n", "\n") for part in mail.iter_parts())
+    assert plain == f"Join <Acme>, not https://other.example/x:\n{link}\n\nBye.\n"
+    assert f'<p>Join &lt;Acme&gt;, not https://other.example/x:<br>\n<a href="{link}">{link}</a></p>' in html
+    row = await mail_of(sessions, mail_id)
+    assert token not in "".join(str(value) for value in vars(row).values())
+    others = [mail_token(f"{key}!", SECRET), mail_token(key, "1" * 32), unsubscribe_token(uuid4(), SECRET)]
+    assert len({token, *others}) == 4, "it is of this mail and this secret alone"
 
 
 @pytest.mark.parametrize(
@@ -141,7 +158,7 @@ async def test_given_up_mail_keeps_the_last_reason_and_is_not_sent_late(
 
 
 async def test_without_a_server_nothing_is_lost(sessions: Sessions, post: Post) -> None:
-    nowhere = MailServer(None, 587, "none", None, None, "baton@desk.example")
+    nowhere = MailServer(None, 587, "none", None, None, "baton@desk.example", SECRET)
     mail_id = await queued(sessions)
     with pytest.raises(ApplicationError, match="BATON_SMTP_HOST"):
         await sent(Post(sessions, nowhere, post._letters), mail_id)
@@ -287,7 +304,7 @@ async def test_sweep_finds_what_nobody_was_told_of_and_nothing_else(
     async def bell(waiting: MailToCome) -> None:
         rung.append(waiting)
 
-    sweep = Sweep(sessions, bell, mails=True, gather=timedelta(seconds=30))
+    sweep = Sweep(sessions, bell, mails=True, gather=timedelta(seconds=30), keep_backtests=MINUTE)
     await ActivityEnvironment().run(sweep.sweep)
     [waiting] = rung
     assert waiting.member_ids == {ada}
@@ -308,8 +325,43 @@ async def test_old_live_events_go_but_the_last_of_them(sessions: Sessions, ticke
     async def bell(_: MailToCome) -> None:
         raise AssertionError
 
-    swept = await ActivityEnvironment().run(Sweep(sessions, bell, mails=False, gather=MINUTE).sweep)
+    swept = await ActivityEnvironment().run(
+        Sweep(sessions, bell, mails=False, gather=MINUTE, keep_backtests=MINUTE).sweep
+    )
     assert swept.forgotten >= 2
     async with sessions() as session:
         left = await read_after(session, Position(0, 0), [organization], 10)
     assert [each.payload["number"] for each in left.happenings] == [1, 2]
+
+
+async def test_old_back_tests_go_unless_they_still_run(sessions: Sessions, ticket: Ticket) -> None:
+    now = datetime.now(UTC)
+    async with sessions.begin() as session:
+        for name, status, days in (
+            ("old", "done", 3),
+            ("left", "stopped", 3),
+            ("long", "running", 3),
+            ("new", "done", 1),
+        ):
+            session.add(
+                Backtest(
+                    id=uuid4(),
+                    organization_id=ticket.organization_id,
+                    kind="escalation_event",
+                    definition={"name": name},
+                    since=now,
+                    until=now,
+                    status=status,
+                    result={},
+                    updated_at=now - timedelta(days=days),
+                )
+            )
+
+    async def bell(_: MailToCome) -> None:
+        raise AssertionError
+
+    sweep = Sweep(sessions, bell, mails=False, gather=MINUTE, keep_backtests=timedelta(days=2))
+    assert (await ActivityEnvironment().run(sweep.sweep)).backtests == 2
+    async with sessions() as session:
+        mine = select(Backtest.definition).where(Backtest.organization_id == ticket.organization_id)
+        assert {each["name"] for each in await session.scalars(mine)} == {"long", "new"}

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import psycopg
 
+from domain.mail import with_token
 from settings import Settings
 from tests.api.tenant import Json, Tenant
 
@@ -46,14 +47,16 @@ def mails_to(settings: Settings, address: str) -> list[Json]:
     """What is to be mailed to the address, the oldest first."""
     with psycopg.connect(settings.psycopg_url) as connection:
         rows = connection.execute(
-            "SELECT subject, text, organization_id FROM mails WHERE to_address = %s ORDER BY created_at", [address]
+            "SELECT key, subject, text, organization_id FROM mails WHERE to_address = %s ORDER BY created_at", [address]
         )
-        return [{"subject": row[0], "text": row[1], "organization_id": row[2]} for row in rows]
+        names = ("key", "subject", "text", "organization_id")
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def token_to(settings: Settings, address: str) -> str:
     """The token in the newest mail."""
-    text: str = mails_to(settings, address)[-1]["text"]
+    mail = mails_to(settings, address)[-1]
+    text = with_token(mail["text"], mail["key"], settings.secret_key.get_secret_value())
     return text.split("#token=")[1].split(maxsplit=1)[0]
 
 

@@ -110,11 +110,13 @@ async def test_queue_shows_who_is_next_in_pages(tenant: Tenant) -> None:
 
 
 @pytest.mark.parametrize(
-    "way", ["own capacity", "team's capacity", "organization's capacity", "joins", "back", "online"]
+    "way", ["own capacity", "team's capacity", "organization's capacity", "no capacity", "joins", "back", "online"]
 )
 async def test_whoever_becomes_free_is_given_what_waits(tenant: Tenant, way: str) -> None:
-    team, [member] = await crew(tenant, member_capacity=None if way == "organization's capacity" else 1)
-    if way == "organization's capacity":
+    team, [member] = await crew(
+        tenant, member_capacity=None if way in ("organization's capacity", "no capacity") else 1
+    )
+    if way in ("organization's capacity", "no capacity"):
         await tenant.call("PATCH", "/organization", {"member_capacity": 1})
     await assigned(tenant, await tenant.ticket(team_id=team["id"]))
     ticket = await tenant.ticket(team_id=team["id"])
@@ -127,6 +129,10 @@ async def test_whoever_becomes_free_is_given_what_waits(tenant: Tenant, way: str
         await put(tenant, f"/teams/{team['id']}", _replaced(team, member_capacity=2))
     elif way == "organization's capacity":
         await tenant.call("PATCH", "/organization", {"member_capacity": 2})
+    elif way == "no capacity":
+        await tenant.call("PATCH", "/organization", {"name": "Still limited"})
+        changed = await tenant.call("PATCH", "/organization", {"member_capacity": None, "name": None})
+        assert (changed.json()["member_capacity"], changed.json()["name"]) == (None, "Still limited")
     elif way == "joins":
         expected = await tenant.member(presence="online")
         await put(tenant, f"/teams/{team['id']}", _replaced(team, member_ids=[*team["member_ids"], expected["id"]]))

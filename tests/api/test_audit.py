@@ -5,6 +5,7 @@ import pytest
 
 from settings import Settings
 from tests.api.browser import PASSWORD, Browser, browsing, joined, token_to
+from tests.api.rules import EVENTS, ROUTING, rule
 from tests.api.tenant import Json, Tenant
 
 OFFICE = {"name": "Office", "time_zone": "UTC", "hours": [{"day": "monday", "opens": "09:00", "closes": "17:00"}]}
@@ -96,6 +97,65 @@ async def test_policys_versions_show_as_its_changes(tenant: Tenant) -> None:
     [reordered] = await entries(tenant, subject_kind="sla_policies")
     assert reordered["before"] == {"order": [policy["id"], second["id"]]}
     assert reordered["after"] == {"order": [second["id"], policy["id"]]}
+
+
+async def test_order_of_rules_and_capacities_are_written_down(tenant: Tenant) -> None:
+    for kind, path in (("escalation_events", EVENTS), ("routing_rules", ROUTING)):
+        more = {"actions": {"tags": ["x"]}} if path == ROUTING else {}
+        ids = [(await tenant.post(path, rule(name) | more))["id"] for name in ("One", "Two")]
+        assert (await tenant.call("PUT", f"{path}/order", {"ids": ids[::-1]})).is_success
+        [reordered] = await entries(tenant, subject_kind=kind)
+        assert told(reordered) == (f"{kind}.changed", {"order": ids}, {"order": ids[::-1]})
+    member = await tenant.member()
+    for capacity in (3, 3, None):
+        changed = await tenant.call("PUT", f"/members/{member['id']}/availability", {"capacity": capacity})
+        assert changed.is_success, changed.text
+    changes = [told(each)[1:] for each in await entries(tenant, subject_id=member["id"])][1:]
+    assert changes == [({"capacity": None}, {"capacity": 3}), ({"capacity": 3}, {"capacity": None})]
+
+
+async def test_people_invited_together_are_written_down_one_by_one(settings: Settings, tenant: Tenant) -> None:
+    team = await tenant.team()
+    emails = [f"{name}-{tenant.id}@example.com" for name in ("ada", "ben", "cleo")]
+    wanted = {"invitations": [{"email": email, "role": "agent", "team_ids": [team["id"]]} for email in emails]}
+    first = (await tenant.post("/invitations", wanted, key="all"))["items"]
+    await tenant.post("/invitations", wanted, key="all")
+    asked = await entries(tenant, action="invitation.created")
+    assert {each["subject_id"]: each["after"]["email"] for each in asked} == {
+        each["id"]: each["email"] for each in first
+    }
+    assert len(asked) == 3
+    assert all(each["after"]["role"] == "agent" for each in asked)
+    assert all(each["after"]["team_ids"] == [team["id"]] for each in asked)
+    assert len(await entries(tenant, action="member.created")) == 3
+    # Asked anew, each of the older invitations ends by itself; so it does when its member is removed.
+    second = (await tenant.post("/invitations", {"invitations": wanted["invitations"][:2]}))["items"]
+    await tenant.call("DELETE", f"/members/{second[0]['member_id']}")
+    ended = await entries(tenant, action="invitation.changed")
+    assert [each["subject_id"] for each in ended] == [first[0]["id"], first[1]["id"], second[0]["id"]]
+    assert all(each["before"] == {"revoked_at": None} and each["after"]["revoked_at"] for each in ended)
+    log = str(await entries(tenant))
+    assert not any(token_to(settings, email) in log for email in emails)
+
+
+async def test_erasures_and_exports_are_written_down(tenant: Tenant) -> None:
+    boss = await tenant.member(role="owner")
+    me = tenant.acting_for(boss)
+    ticket = await me.ticket(requester={"external_id": "customer-77", "name": "Zyxwvut"})
+    requester = ticket["requester"]["id"]
+    for _ in range(2):
+        erasure = (await me.call("DELETE", f"/requesters/{requester}", key="erase")).json()
+    export = await me.post("/exports", {"keep_for": "P1D"}, key="export")
+    await me.finished(f"/exports/{export['id']}")
+    for _ in range(2):
+        assert (await me.call("GET", f"/exports/{export['id']}/download")).status_code == 200
+    [erased] = await entries(tenant, subject_id=erasure["id"])
+    assert told(erased) == ("erasure.created", None, {"requester_id": requester})
+    assert erased["actor"]["id"] == boss["id"]
+    begun, *downloads = await entries(tenant, subject_id=export["id"])
+    assert (begun["action"], begun["after"]["expires_at"]) == ("export.created", export["expires_at"])
+    assert [told(each) for each in downloads] == [("export.downloaded", None, None)] * 2
+    assert "Zyxwvut" not in str(await entries(tenant))
 
 
 async def test_what_was_refused_or_sent_again_is_not_written(tenant: Tenant) -> None:

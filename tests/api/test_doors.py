@@ -319,6 +319,7 @@ async def test_forgotten_password_is_set_anew_by_mail_once(
     await other_browser.call("POST", "/password-resets", {"email": address})
     token = token_to(settings, address)
     assert token != older
+    assert not any(each in str(mails_to(settings, address)) for each in (token, older))
     assert execute(settings, "SELECT 1 FROM password_resets WHERE token_hash = %s", token.encode()) == []
 
     new = "nine grey umbrellas"

@@ -54,6 +54,7 @@ async def test_invited_person_joins_with_role_and_teams(
 
     token = token_to(settings, address)
     assert token not in str(await tenant.get("/invitations"))
+    assert token not in str(mails_to(settings, address))
     assert execute(settings, "SELECT 1 FROM invitations WHERE token_hash = %s", token.encode()) == []
     preview = await browser.call("POST", "/invitations/preview", {"token": token})
     assert preview.json()["has_account"] is False

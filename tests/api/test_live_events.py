@@ -1,10 +1,10 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -12,9 +12,11 @@ from sse_starlette.sse import AppStatus, _get_shutdown_state
 
 from api.listener import Listener
 from api.live_feed import LONGEST_QUEUE, LiveFeed, Resync, Stream
+from db.callers import Credentials
 from db.engine import Sessions, make_engine, make_reads, make_sessions
 from db.live_events import Happening, Position, publish
 from settings import Settings
+from tests.api.browser import PASSWORD, Browser, browsing, joined
 from tests.api.tenant import Json, Tenant, new_tenant
 from tests.support import eventually
 from tests.unit.tickets import NOW
@@ -45,11 +47,19 @@ class Received:
 Next = Callable[[], Awaitable[Received]]
 
 
-@asynccontextmanager
-async def following(tenant: Tenant, last_id: str | None = None) -> AsyncIterator[Next]:
-    """Gives the next event of a stream; the stream has begun when this is entered."""
+NOBODY = Credentials()
+
+
+def following(tenant: Tenant, last_id: str | None = None) -> AbstractAsyncContextManager[Next]:
+    """Gives the next event of the tenant's stream; the stream has begun when this is entered."""
     headers = {**tenant.authorization, **tenant.headers, **({"Last-Event-ID": last_id} if last_id else {})}
-    async with tenant.client.stream("GET", "/api/v1/events", headers=headers, timeout=20) as answer:
+    return streaming(tenant.client, headers)
+
+
+@asynccontextmanager
+async def streaming(client: httpx.AsyncClient, headers: Mapping[str, str] | None = None) -> AsyncIterator[Next]:
+    """The same for whoever the client or the headers name."""
+    async with client.stream("GET", "/api/v1/events", headers=headers, timeout=20) as answer:
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/event-stream")
         lines = answer.aiter_lines()
@@ -62,7 +72,7 @@ async def following(tenant: Tenant, last_id: str | None = None) -> AsyncIterator
                     return Received(fields["id"], fields["event"], json.loads(fields["data"]))
                 if name:
                     fields[name] = value
-            raise AssertionError("the stream has ended")
+            raise EOFError("the stream has ended")
 
         yield following_one
 
@@ -156,6 +166,75 @@ async def test_a_hundred_streams_all_get_everything(tenant: Tenant) -> None:
         assert await asyncio.gather(*map(three, streams)) == [tickets] * 100
 
 
+# The end
+
+
+async def ends(received: Next) -> None:
+    """Returns when the stream is at its end; fails where it goes on."""
+    async with asyncio.timeout(5):
+        with suppress(EOFError):
+            while True:
+                await received()
+
+
+async def test_stream_ends_with_its_session_and_no_other_does(tenant: Tenant, settings: Settings) -> None:
+    async with AsyncExitStack() as stack:
+        email = f"{uuid4()}@example.com"
+        here, there, other = [await stack.enter_async_context(browsing(tenant.client.base_url)) for _ in range(3)]
+        await joined(here, settings, tenant, email)
+        await joined(other, settings, tenant, f"{uuid4()}@example.com")
+        await there.sign_in(email)
+
+        async def follow(browser: Browser) -> Next:
+            received = await stack.enter_async_context(streaming(browser.client))
+            assert (await received()).kind == "hello"
+            return received
+
+        here_streams, there_streams, untouched = await follow(here), await follow(there), await follow(other)
+        assert (await there.call("DELETE", "/session")).status_code == 204
+        await ends(there_streams)
+        await there.sign_in(email)
+        there_streams = await follow(there)
+        changed = {"current_password": PASSWORD, "password": f"another {PASSWORD}"}
+        assert (await here.call("PUT", "/password", changed)).is_success
+        await ends(there_streams)
+        ticket = await tenant.ticket()
+        for received in (here_streams, untouched):
+            assert (await received()).data["ticket_id"] == ticket["id"], "whose session goes on, goes on"
+        assert (await here.call("DELETE", "/sessions")).status_code == 204
+        await ends(here_streams)
+        member = (await other.session())["current"]["member_id"]
+        assert (await tenant.call("DELETE", f"/members/{member}")).status_code == 204
+        await ends(untouched)
+
+
+async def test_stream_ends_with_its_key_or_the_member_it_acts_for(tenant: Tenant) -> None:
+    ada, ben = await tenant.member(), await tenant.member()
+    made = await tenant.post("/api-keys", {"name": "display", "scopes": ["tickets:read"]})
+    display = replace(tenant, key=made["key"])
+    async with (
+        following(display) as shown,
+        following(tenant.acting_for(ada)) as to_ada,
+        following(tenant.acting_for(ben)) as to_ben,
+    ):
+        for received in (shown, to_ada, to_ben):
+            assert (await received()).kind == "hello"
+        assert (await tenant.call("DELETE", f"/api-keys/{made['id']}")).status_code == 204
+        await ends(shown)
+        await tenant.call("PATCH", f"/members/{ada['id']}", {"status": "disabled"})
+        await ends(to_ada)
+        ticket = await tenant.ticket()
+        assert (await to_ben()).data["ticket_id"] == ticket["id"]
+        assert (await display.call("GET", "/events")).status_code == 401
+
+
+async def test_stream_of_a_key_that_was_revoked_while_it_began_ends(feed: LiveFeed, tenant: Tenant) -> None:
+    made = await tenant.post("/api-keys", {"name": "display", "scopes": ["tickets:read"]})
+    await tenant.call("DELETE", f"/api-keys/{made['id']}")
+    async with feed.stream(UUID(tenant.id), Credentials(key_id=UUID(made["id"])), None) as stream:
+        assert await numbers(stream, 1) == []
+
+
 # Order
 
 
@@ -193,7 +272,7 @@ async def numbers(stream: Stream, count: int) -> list[Any]:
 
 async def test_what_commits_late_is_not_passed_by(feed: LiveFeed, sessions: Sessions, tenant: Tenant) -> None:
     organization = UUID(tenant.id)
-    async with feed.stream(organization, None, None) as stream:
+    async with feed.stream(organization, NOBODY, None) as stream:
         started = stream.position
         async with sessions() as slow, sessions() as quick:
             await publish(slow, organization, "ticket", {"number": 1})
@@ -205,12 +284,12 @@ async def test_what_commits_late_is_not_passed_by(feed: LiveFeed, sessions: Sess
                     await numbers(stream, 1)
             await slow.commit()
         assert await numbers(stream, 2) == [1, 2]
-    async with feed.stream(organization, None, started) as again:
+    async with feed.stream(organization, NOBODY, started) as again:
         assert await numbers(again, 2) == [1, 2]
 
 
 async def test_slow_client_is_told_to_read_anew(feed: LiveFeed, tenant: Tenant) -> None:
-    stream = Stream(UUID(tenant.id), None, Position(1, 0))
+    stream = Stream(UUID(tenant.id), NOBODY, Position(1, 0))
     for number in range(LONGEST_QUEUE + 2):
         happening = Happening(Position(2, number), stream.organization_id, None, "ticket", {"number": number}, NOW)
         stream.offer(happening)

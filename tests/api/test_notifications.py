@@ -1,3 +1,4 @@
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -29,7 +30,37 @@ async def test_member_reads_what_they_were_told_and_why(tenant: Tenant) -> None:
     # By mail they wait to be gathered; nobody has set a mail server here.
     mailed = [each async for each in me.pages("/notifications", medium="email")]
     assert [(each["ticket_id"], each["mail"]) for each in mailed] == [(ticket["id"], None) for ticket in tickets]
-    assert (await me.get("/notifications", member_id=other["id"]))["items"] == [], "nobody reads another's"
+    assert await me.get("/notifications", member_id=member["id"]) == await me.get("/notifications")
+
+
+async def test_only_supervisors_and_programs_for_it_read_what_others_were_told(tenant: Tenant) -> None:
+    agent, other, boss = await tenant.member(), await tenant.member(), await tenant.member(role="supervisor")
+    for each in (agent, other, boss):
+        await told(tenant, each)
+
+    async def whose(reader: Tenant, **wanted: str) -> list[str]:
+        return [each["member_id"] async for each in reader.pages("/notifications", **wanted)]
+
+    async def refused(reader: Tenant, **wanted: str) -> Json:
+        answer = await reader.call("GET", "/notifications", params=wanted)
+        assert answer.status_code == 403, answer.text
+        found: Json = answer.json()
+        return found
+
+    async def program(*scopes: str) -> Tenant:
+        made = await tenant.post("/api-keys", {"name": "-".join(scopes), "scopes": scopes})
+        return replace(tenant, key=made["key"])
+
+    refusal = await refused(tenant.acting_for(agent), member_id=other["id"])
+    assert (refusal["code"], refusal["roles"]) == ("forbidden", ["owner", "admin", "supervisor"])
+    assert await whose(tenant.acting_for(boss)) == [boss["id"]]
+    assert await whose(tenant.acting_for(boss), member_id=other["id"]) == [other["id"]]
+    assert await whose(tenant) == [agent["id"], other["id"], boss["id"]]
+    assert await whose(await program("tickets:read", "people:read"), member_id=other["id"]) == [other["id"]]
+    assert (await refused(await program("tickets:read")))["code"] == "member_required"
+    narrow = (await program("tickets:read", "members:act_for")).acting_for(boss)
+    assert await whose(narrow) == [boss["id"]]
+    assert (await refused(narrow, member_id=other["id"]))["scope"] == "people:read"
 
 
 async def test_one_several_and_all_are_marked_read(tenant: Tenant) -> None:

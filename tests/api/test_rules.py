@@ -333,10 +333,21 @@ async def test_rule_in_shadow_records_what_it_would_have_done_and_does_nothing(t
     assert [each["id"] async for each in tenant.pages(f"{path}/decisions", outcome="cooldown")] == [cooled["id"]]
 
     # The same message in another conversation, with the rule on: what was foretold is done.
-    await switch(tenant, path, "on")
+    switched = await switch(tenant, path, "on")
+    assert switched["counts"] == {"matched": 2, "acted": 0, "shadow": 1, "false_alarms": 0}
     live = await write(tenant, "Give me a refund!", "chat-2")
     assert (outcomes(live), live["ticket_id"] is not None) == ([("Refunds", 1, "acted")], True)
     assert [each["member_id"] for each in (await tenant.get("/notifications"))["items"]] == [member["id"]]
+
+    async def counted() -> Json:
+        found = await tenant.get(path)
+        assert found in await tenant.get(EVENTS)
+        counts: Json = found["counts"]
+        return counts
+
+    assert await counted() == {"matched": 3, "acted": 1, "shadow": 1, "false_alarms": 0}
+    await tenant.post(f"/tickets/{live['ticket_id']}/status", {"to": "resolved"})
+    assert await counted() == {"matched": 3, "acted": 1, "shadow": 1, "false_alarms": 1}, "nobody had to answer"
 
 
 async def test_new_tickets_are_routed_and_say_why(tenant: Tenant) -> None:
@@ -350,3 +361,6 @@ async def test_new_tickets_are_routed_and_say_why(tenant: Tenant) -> None:
     assert decided[made["id"]]["evidence"][0]["span"] == [12, 18]
     (of_rule,) = [each async for each in tenant.pages(f"{ROUTING}/{made['id']}/decisions")]
     assert (of_rule["ticket_id"], of_rule["message_id"]) == (ticket["id"], None)
+    counts = {each["id"]: each["counts"] for each in await tenant.get(ROUTING)}
+    assert counts[made["id"]] == {"matched": 1, "acted": 1, "shadow": 0}
+    assert counts[shadow["id"]] == {"matched": 1, "acted": 0, "shadow": 1}

@@ -19,10 +19,12 @@ from pydantic import SecretStr
 from sqlalchemy import select
 from temporalio.client import Client, WorkflowUpdateFailedError
 
+from activities.bulk import PAGE
 from activities.signatures import EraseRequester, ExportRequest
 from db.engine import make_engine, make_sessions
-from db.models import Export, Mail
+from db.models import BulkChange, Export, Mail
 from domain.assignment import Assignment
+from domain.bulk import PrioritizeAll
 from domain.clocks import Metric
 from domain.commands import AgentReplied, Erase, Merge
 from domain.ids import gathering_workflow_id, mail_workflow_id
@@ -41,6 +43,7 @@ from tests.workflows.past import Past, escalation_event
 from tests.workflows.queue import change_member, hand_out_by_workflow, remove_member
 from tests.workflows.rules import Rules
 from worker import make_worker
+from workflows.bulk import BulkChangeWorkflow, StartBulkChange
 from workflows.erasure import ErasureWorkflow
 from workflows.export import ExportWorkflow, StartExport
 from workflows.payloads import data_converter
@@ -260,6 +263,26 @@ async def merged(office: Office) -> Kept:
     return {"merged": source.handle.id, "absorbed": target.handle.id}
 
 
+async def changed_together(office: Office) -> Kept:
+    """One change for a page of tickets and a second one, of which all but one ticket are not there."""
+    await office.open()
+    life = await office.ticket(assignee="Ana")
+    row = BulkChange(
+        id=uuid4(),
+        organization_id=office.id,
+        actor=office.members["Sue"].model_dump(mode="json"),
+        change=PrioritizeAll(priority=Priority.HIGH).model_dump(mode="json"),
+        ticket_ids=[life.id, *(uuid4() for _ in range(PAGE))],
+        status="running",
+    )
+    async with office.sessions.begin() as session:
+        session.add(row)
+    start = StartBulkChange(bulk_change_id=row.id)
+    bulk = await _start(office, BulkChangeWorkflow.run, start, "bulk-change")
+    await eventually(lambda: _is_now(life, Priority.HIGH))
+    return {"bulk-change": bulk}
+
+
 async def forgotten(office: Office) -> Kept:
     """A ticket forgets its customer's words and goes on in another run; another requester is erased altogether."""
     await office.open()
@@ -328,6 +351,7 @@ LIVES: tuple[Callable[[Office], Awaitable[Kept]], ...] = (
     owner_removed,
     told_by_mail,
     merged,
+    changed_together,
     forgotten,
     taken_along,
 )

@@ -38,6 +38,11 @@ async def test_recorded_life_takes_the_same_course(name: str) -> None:
     await replay(name)
 
 
+def test_every_kind_of_workflow_has_a_recorded_life() -> None:
+    began = {events(name)[0]["workflowExecutionStartedEventAttributes"]["workflowType"]["name"] for name in NAMES}
+    assert began == {workflow._Definition.must_from_class(each).name for each in WORKFLOWS}
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
@@ -68,6 +73,7 @@ async def test_recorded_life_takes_the_same_course(name: str) -> None:
         ("sweep", "WORKFLOW_EXECUTION_COMPLETED"),
         ("merged", "WORKFLOW_EXECUTION_COMPLETED"),
         ("absorbed", "WORKFLOW_EXECUTION_UPDATE_COMPLETED"),
+        ("bulk-change", "WORKFLOW_EXECUTION_COMPLETED"),
         ("erased-1", "WORKFLOW_EXECUTION_CONTINUED_AS_NEW"),
         ("erased-2", "WORKFLOW_EXECUTION_UPDATE_COMPLETED"),
         ("erasure", "WORKFLOW_EXECUTION_COMPLETED"),
