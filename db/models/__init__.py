@@ -4,6 +4,7 @@ from db.models.account import Account, AccountSession, Attempts, Identity, Invit
 from db.models.assignment import QueuedTicket, Rota
 from db.models.audit import AuditEntry
 from db.models.conversation import Channel, Conversation, Message, Note, Requester, TicketOpening
+from db.models.delivery import ChannelSecret, Delivery
 from db.models.facts import TicketFacts
 from db.models.ladder import EscalationLadderRow, ReminderLadderRow
 from db.models.notice import LiveEvent, Mail, NotificationSettings
@@ -26,8 +27,10 @@ __all__ = [
     "BulkChange",
     "CalendarRow",
     "Channel",
+    "ChannelSecret",
     "Conversation",
     "Decision",
+    "Delivery",
     "Erasure",
     "EscalationLadderRow",
     "Export",
