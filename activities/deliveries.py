@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.connectors.connector import Connector, NotDelivered, Outgoing, Refused, Suppressed, TryAgain, Unknown
 from activities.outgoing import read_outgoing
@@ -154,7 +154,9 @@ class Deliveries:
         ended = await self._end(delivery_id, at, AttemptOutcome.TRY_AGAIN, reason=reason, wait=wait)
         if ended.state is not DeliveryState.PENDING:  # given up meanwhile
             return ended
-        raise ApplicationError(reason, type="not_delivered", next_retry_delay=wait)
+        raise ApplicationError(
+            reason, type="not_delivered", next_retry_delay=wait, category=ApplicationErrorCategory.BENIGN
+        )
 
     async def _end(
         self,

@@ -97,9 +97,9 @@ def _check_node(node: nodes.Node) -> None:
     if not isinstance(node, _ALLOWED):
         raise _at(node, f"{type(node).__name__.lower()} is not possible here; a template has text, names, and if.")
     if isinstance(node, nodes.Getattr):
-        name = node.node.name if isinstance(node.node, nodes.Name) else None
-        if name not in VARIABLES or node.attr not in VARIABLES[name]:
-            raise _at(node, f"there is no {name or '…'}.{node.attr}; there are {', '.join(_names())}.")
+        name = node.node.name if isinstance(node.node, nodes.Name) else "…"
+        if node.attr not in VARIABLES.get(name, ()):
+            raise _at(node, f"there is no {name}.{node.attr}; there are {', '.join(_names())}.")
     elif isinstance(node, nodes.Name) and node.name not in VARIABLES:
         raise _at(node, f"there is no {node.name}; there are {', '.join(_names())}.")
     elif isinstance(node, nodes.Filter) and node.name not in FILTERS:

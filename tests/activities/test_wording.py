@@ -13,7 +13,8 @@ from db.engine import Sessions
 from db.mail import MailToCome
 from db.models import Delivery, Message, MessageTemplate, Organization, Requester
 from domain import lifecycle
-from domain.events import ActorKind
+from domain.events import SYSTEM, ActorKind
+from domain.story import Story
 from domain.ticket import Status, Ticket
 from tests.activities.test_deliveries import on_channel
 from tests.activities.test_ticket_record import batch, created, written
@@ -110,7 +111,7 @@ async def test_closing_by_itself_and_reopening_are_said_where_that_is_wanted(
     await settle(sessions, ticket, {}, customer_messages={"resolved": False, "closed": True, "reopened": True})
     opened = created(ticket)
     done = lifecycle.decide(opened.ticket, to(Status.RESOLVED), LATER)
-    by_itself = lifecycle.Story(done.ticket, LATER, lifecycle.SYSTEM)
+    by_itself = Story(done.ticket, LATER, SYSTEM)
     lifecycle.move(by_itself, Status.CLOSED, "Three days have passed.")
     again = lifecycle.decide(by_itself.ticket, to(Status.OPEN), LATER)
     by_hand = lifecycle.decide(

@@ -391,9 +391,16 @@ async def _keep(folder: Path, name: str, client: Client, workflow_id: str) -> li
     names = [name] if len(latest_first) == 1 else [f"{name}-{number}" for number in range(1, len(latest_first) + 1)]
     for run_id, file in zip(reversed(latest_first), names, strict=True):
         history = await client.get_workflow_handle(workflow_id, run_id=run_id).fetch_history()
-        text = json.dumps(history.to_json_dict(), indent=1, ensure_ascii=False)
+        text = json.dumps(_without_traces(history.to_json_dict()), indent=1, ensure_ascii=False)
         (folder / f"{file}.json").write_text(f"{text}\n")
     return names
+
+
+def _without_traces(document: Any) -> Any:
+    """The same without stack traces, which tell of the machine and not of the life."""
+    if isinstance(document, dict):
+        return {name: _without_traces(each) for name, each in document.items() if name != "stackTrace"}
+    return [_without_traces(each) for each in document] if isinstance(document, list) else document
 
 
 async def _is_at_rest(client: Client, workflow_id: str) -> bool:
