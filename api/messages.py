@@ -16,9 +16,11 @@ from api.schemas.conversation import Author, CreateMessage, CreateNote
 from api.ticket_gateway import Fact, RunEnded
 from api.tickets import Answer, Tickets, customer
 from db.conversations import customer_wrote, person_answered
-from db.models import Conversation, Message, Note, TicketEventRow
+from db.deliveries import message_to_come
+from db.models import Conversation, Delivery, Message, Note, TicketEventRow
 from db.tickets import RecordedTicket, find_ticket
 from domain.commands import AgentReplied, CustomerReplied, NoteAdded
+from domain.detection.automatic import automatic_reply
 from domain.errors import TicketClosed
 from domain.ids import follow_up_id, message_id
 from domain.lifecycle import closed
@@ -50,6 +52,7 @@ class Messages:
         Sent again, it finishes what the first time left undone and changes nothing else. A
         customer's message to a ticket closed too long ago goes to the follow-up ticket.
         """
+        document = _read(document)
         origin = await self.tickets.find(ticket_id)  # whose conversation and customer it is, whichever ticket goes on
         recorded = await self.tickets.goes_on_as(origin)
         known_as = message_id(origin.ticket.conversation_id, document.external_id or request.key)
@@ -167,6 +170,8 @@ class Messages:
             message = await session.scalar(statement.on_conflict_do_nothing().returning(Message))
             if message is not None:
                 await _note_time(session, message)
+                if document.author is Author.AGENT and document.deliver:
+                    await message_to_come(session, message)
                 return message, True
             kept = (
                 await session.scalars(
@@ -209,10 +214,11 @@ class Messages:
             return await self.tickets.shown(watch, recorded, fact.request_id)
 
     async def _withdrawn(self, stored: Message | Note, fact: Fact) -> bool:
-        """Delete what its ticket was never told; false where another try has told it."""
+        """Delete what its ticket was never told; false where another try has told it, or the customer was."""
         kind, event = type(stored), TicketEventRow
         told = select(event.version).where(event.ticket_id == stored.ticket_id, event.request_id == fact.request_id)
-        statement = delete(kind).where(kind.id == stored.id, ~told.exists()).returning(kind.id)
+        tried = select(Delivery.id).where(Delivery.message_id == stored.id, Delivery.tried > 0)
+        statement = delete(kind).where(kind.id == stored.id, ~told.exists(), ~tried.exists()).returning(kind.id)
         async with self.tickets.session.begin():
             gone = await self.tickets.session.scalar(statement) is not None
             if gone and isinstance(stored, Note):
@@ -265,6 +271,13 @@ class Messages:
         )
         with tickets.services.read_model.watch(ticket.id) as watch:
             return (await tickets.start(watch, ticket, recorded.requester, created)).recorded
+
+
+def _read(document: CreateMessage) -> CreateMessage:
+    """The same, with a customer's message known for a machine's by what it says, or by its headers."""
+    if document.author is Author.AGENT or document.automatic:
+        return document
+    return document.model_copy(update={"automatic": automatic_reply(document.body, document.headers) is not None})
 
 
 async def _note_time(session: AsyncSession, message: Message) -> None:

@@ -23,11 +23,13 @@ from db.models import (
     AuditEntry,
     CalendarRow,
     Channel,
+    ChannelSecret,
     Erasure,
     EscalationLadderRow,
     Export,
     Invitation,
     Member,
+    MessageTemplate,
     Organization,
     ReminderLadderRow,
     RuleRow,
@@ -61,7 +63,10 @@ class _Subject:
 
 
 _SUBJECTS: Mapping[type[Any], _Subject] = {
-    Organization: _Subject("organization", ("name", "auto_close_after", "reopen_window", "member_capacity")),
+    Organization: _Subject(
+        "organization",
+        ("name", "auto_close_after", "reopen_window", "member_capacity", "language", "customer_messages"),
+    ),
     Member: _Subject(
         "member",
         ("name", "email", "role", "status", "account_id", "capacity", "out_from", "out_until", "replacement_id"),
@@ -73,6 +78,8 @@ _SUBJECTS: Mapping[type[Any], _Subject] = {
         ("name", "assignment", "acknowledge_within", "escalation_ladder_id", "supervisor_id", "member_capacity"),
     ),
     Channel: _Subject("channel", ("kind", "name")),
+    ChannelSecret: _Subject("channel_secret", ("channel_id", "purpose", "expires_at")),
+    MessageTemplate: _Subject("message_template", ("kind", "language", "body")),
     CalendarRow: _Subject("calendar", ("name", "is_default", "definition")),
     ReminderLadderRow: _Subject("reminder_ladder", ("name", "steps", "is_default")),
     EscalationLadderRow: _Subject("escalation_ladder", ("name", "steps", "repeat")),

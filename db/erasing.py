@@ -56,6 +56,11 @@ _OF_BOTH = {
             AND answer::text LIKE ANY(:mentions)""",
 }
 _OF_CONVERSATIONS = {
+    # What a receiver answered may repeat the words it was sent.
+    "deliveries": """
+        UPDATE deliveries SET reason = NULL, provider_id = NULL, about = '{}', attempts = coalesce(
+            (SELECT jsonb_agg(attempt - 'reason') FROM jsonb_array_elements(attempts) AS attempt), '[]')
+        WHERE conversation_id = ANY(:conversations)""",
     # The ids of messages are the channel's, and may hold an address; the system's own stay unique by theirs.
     "messages": """
         UPDATE messages SET body = '', erased = true,
@@ -78,6 +83,8 @@ KEPT: Mapping[str, str] = MappingProxyType(
         "teams": "settings",
         "team_members": "of members",
         "channels": "settings",
+        "channel_secrets": "secrets of settings",
+        "message_templates": "settings",
         "rules": "settings",
         "rule_versions": "settings",
         "calendars": "settings",
@@ -150,7 +157,8 @@ async def erase_conversations(
         return None, 0
     values = _values(organization_id, [], conversations)
     messages = await _run(session, _OF_CONVERSATIONS["messages"], values)
-    for statement in (_OF_BOTH | {"conversations": _OF_CONVERSATIONS["conversations"]}).values():
+    others = {name: statement for name, statement in _OF_CONVERSATIONS.items() if name != "messages"}
+    for statement in (_OF_BOTH | others).values():
         await _run(session, statement, values)
     return conversations[-1] if len(conversations) == CONVERSATIONS_A_PAGE else None, messages
 
@@ -160,7 +168,7 @@ async def erase_requester(session: AsyncSession, organization_id: UUID, requeste
     await session.execute(
         update(Requester)
         .where(Requester.id == requester_id, Requester.organization_id == organization_id)
-        .values(external_id=None, name=None, email=None, erased_at=func.now())
+        .values(external_id=None, name=None, email=None, language=None, erased_at=func.now())
     )
     await session.execute(
         update(Export)

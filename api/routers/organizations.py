@@ -74,6 +74,9 @@ async def edit_organization(
         # Not FOR UPDATE: every row that names the organization holds a key share, and two of us would deadlock.
         organization = await session.get_one(Organization, caller.organization_id, with_for_update={"key_share": True})
         changes = document.changes()
+        if said := changes.pop("customer_messages", None):
+            wanted = {kind: is_said for kind, is_said in said.items() if is_said is not None}
+            organization.customer_messages = {**organization.customer_messages, **wanted}
         for name, value in changes.items():
             setattr(organization, name, value)
         await session.flush()

@@ -4,6 +4,7 @@ from db.models.account import Account, AccountSession, Attempts, Identity, Invit
 from db.models.assignment import QueuedTicket, Rota
 from db.models.audit import AuditEntry
 from db.models.conversation import Channel, Conversation, Message, Note, Requester, TicketOpening
+from db.models.delivery import ChannelSecret, Delivery
 from db.models.facts import TicketFacts
 from db.models.ladder import EscalationLadderRow, ReminderLadderRow
 from db.models.notice import LiveEvent, Mail, NotificationSettings
@@ -15,6 +16,7 @@ from db.models.sla import CalendarRow, SlaPolicyRow, SlaPolicyVersion
 from db.models.table import Table
 from db.models.teamwork import BulkChange, TicketLink, TicketMerge, TicketPresence, TicketWatcher
 from db.models.ticket import TicketEventRow, TicketRow
+from db.models.wording import MessageTemplate
 
 __all__ = [
     "Account",
@@ -26,8 +28,10 @@ __all__ = [
     "BulkChange",
     "CalendarRow",
     "Channel",
+    "ChannelSecret",
     "Conversation",
     "Decision",
+    "Delivery",
     "Erasure",
     "EscalationLadderRow",
     "Export",
@@ -39,6 +43,7 @@ __all__ = [
     "Mail",
     "Member",
     "Message",
+    "MessageTemplate",
     "Note",
     "Notification",
     "NotificationSettings",
