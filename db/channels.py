@@ -9,6 +9,10 @@ LIVE = "baton_live"
 """``LISTEN``: there are live events to be read."""
 
 
+WEBCHAT = "baton_webchat"
+"""``LISTEN``: something was said in a conversation of a web chat; a trigger of ``messages`` says in which."""
+
+
 def ticket_payload(ticket_id: UUID, version: int) -> str:
     """What a notification on ``TICKETS`` says."""
     return f"{ticket_id}:{version}"
