@@ -280,6 +280,13 @@ class Settings(DatabaseSettings):
         pattern=r"^[^@\r\n]+@[^@\r\n]+$",
         description="Where answers to mails about a ticket go: desk+{ticket}@example.com",
     )
+    webhook_private_addresses: bool = Field(
+        default=False,
+        description="Whether channels may be answered at addresses of private networks, such as that of Baton itself.",
+    )
+    webhook_timeout: timedelta = Field(
+        default=timedelta(seconds=10), le=timedelta(seconds=25), description="For each step of a delivery by webhook."
+    )
     mail_gather: timedelta = Field(
         default=timedelta(seconds=30), description="How long a notification waits for others to share a mail with."
     )

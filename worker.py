@@ -14,6 +14,10 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.backtest import Backtests
 from activities.bulk import BulkChanges
+from activities.connectors.connector import Connector
+from activities.connectors.email import EmailConnector
+from activities.connectors.webhook import WebhookConnector
+from activities.deliveries import Deliveries
 from activities.desk import Desk
 from activities.erasure import Erasing
 from activities.export import Exporting
@@ -27,7 +31,9 @@ from activities.roster import Roster
 from activities.sweep import Sweep
 from activities.ticket_record import TicketRecord
 from activities.walls import OneOrganization
+from db.channel_secrets import Seal
 from db.engine import Sessions, make_application_engine, make_sessions
+from domain.delivery import ConnectorName
 from observability import configure_logging
 from settings import Settings, read_settings
 from telemetry import worker_runtime
@@ -36,6 +42,7 @@ from workflows.backtest import BacktestWorkflow
 from workflows.bell import ensure_sweeps, make_bell
 from workflows.bulk import BulkChangeWorkflow
 from workflows.connection import connect
+from workflows.delivering import DeliveringWorkflow
 from workflows.erasure import ErasureWorkflow
 from workflows.export import ExportWorkflow
 from workflows.gathering import GatheringWorkflow
@@ -58,6 +65,7 @@ WORKFLOWS: Sequence[type] = (
     GatheringWorkflow,
     SendingWorkflow,
     SweepWorkflow,
+    DeliveringWorkflow,
     BulkChangeWorkflow,
     ErasureWorkflow,
     ExportWorkflow,
@@ -73,6 +81,8 @@ def make_worker(
     record, roster, rollout = TicketRecord(sessions, desk, bell), Roster(sessions), Rollout(sessions, client)
     backtests, merging, bulk = Backtests(sessions), Merging(sessions, client), BulkChanges(sessions, client)
     post = Post(sessions, _mail_server(settings), _letters(settings))
+    seal = Seal(settings.secret_key.get_secret_value())
+    deliveries = Deliveries(sessions, _connectors(settings), seal)
     sweep = Sweep(sessions, bell, mails=settings.smtp_host is not None, gather=settings.mail_gather)
     erasing, exporting = Erasing(sessions, client), Exporting(sessions)
     return Worker(
@@ -85,6 +95,7 @@ def make_worker(
             *(desk.hand_out, removal.release),
             *(merging.merge, merging.forward, bulk.change),
             *(post.plan, post.fold, post.send, post.give_up, sweep.sweep),
+            *(deliveries.next, deliveries.deliver, deliveries.give_up),
             *(erasing.tickets, erasing.ticket, erasing.requester),
             *(exporting.files, exporting.page, exporting.finish, exporting.expire),
         ],
@@ -116,6 +127,15 @@ def _mail_server(settings: Settings) -> MailServer:
         ca_file=settings.smtp_ca_file,
         seconds=settings.smtp_timeout.total_seconds(),
     )
+
+
+def _connectors(settings: Settings) -> dict[ConnectorName, Connector]:
+    """The ways to customers; what ``domain.delivery.FETCHED`` names needs none."""
+    seconds = settings.webhook_timeout.total_seconds()
+    return {
+        ConnectorName.WEBHOOK: WebhookConnector(private=settings.webhook_private_addresses, seconds=seconds),
+        ConnectorName.EMAIL: EmailConnector(_mail_server(settings)),
+    }
 
 
 def _letters(settings: Settings) -> Letters:

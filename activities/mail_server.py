@@ -38,15 +38,18 @@ class MailServer:
 
     async def send(self, mail: Mail) -> None:
         """Return when the server has taken the mail; raise ``NotTaken`` where it has not, or may not have."""
+        await self.take(compose(mail, self.sender), self.sender, mail.to_address)
+
+    async def take(self, message: EmailMessage, sender: str, recipient: str) -> None:
+        """The same with a message that is composed already; ``sender`` may have a name."""
         if self.host is None:
             raise NotTaken("No mail server is set: BATON_SMTP_HOST.")
-        message = compose(mail, self.sender)
         try:
             async with asyncio.timeout(self.seconds * 3):
                 await aiosmtplib.send(
                     message,
-                    sender=parseaddr(self.sender)[1],
-                    recipients=[mail.to_address],
+                    sender=parseaddr(sender)[1],
+                    recipients=[recipient],
                     hostname=self.host,
                     port=self.port,
                     username=self.user,

@@ -1,12 +1,13 @@
 """What workflows ask of activities: names and models, without the code that does it."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from pydantic import Field, JsonValue
 
 from domain.assignment import Offer
 from domain.commands import Absorb, AgentReplied, CustomerReplied, NoteAdded, Remembered
+from domain.delivery import DeliveryState
 from domain.events import Actor, TicketEvent
 from domain.ladders import Frozen, Successor
 from domain.mail import MailState
@@ -25,6 +26,9 @@ FOLD_MAIL = "fold_mail"
 SEND_MAIL = "send_mail"
 GIVE_MAIL_UP = "give_mail_up"
 SWEEP = "sweep"
+NEXT_DELIVERY = "next_delivery"
+DELIVER = "deliver"
+GIVE_DELIVERY_UP = "give_delivery_up"
 MERGE_TICKET = "merge_ticket"
 FORWARD_FACT = "forward_fact"
 CHANGE_TICKETS = "change_tickets"
@@ -180,12 +184,43 @@ class MailOutcome(Frozen):
     error: str | None = None
 
 
+class DeliverNext(Frozen):
+    """Find what a conversation has to be told first."""
+
+    conversation_id: UUID
+
+
+class Deliver(Frozen):
+    """A delivery to be made."""
+
+    organization_id: UUID
+    delivery_id: UUID
+
+
+class NextDelivery(Frozen):
+    """What is to be delivered, ``None`` for nothing, and how much longer it is worth trying."""
+
+    deliver: Deliver | None = None
+    try_for: timedelta = timedelta()
+
+
+class Delivered(Frozen):
+    """What became of a delivery, and why."""
+
+    state: DeliveryState
+    reason: str | None = None
+
+
 class Swept(Frozen):
-    """What was found lying about: mails and members nobody was sending to, events nobody will ask for."""
+    """What was found lying about: mails and members nobody was sending to, events nobody will ask for.
+
+    ``conversations`` are those with something to be delivered that nobody delivered.
+    """
 
     mails: int
     members: int
     forgotten: int
+    conversations: int = 0
 
 
 class MergeTicket(Frozen):

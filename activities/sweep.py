@@ -5,6 +5,7 @@ from itertools import groupby
 from uuid import UUID
 
 from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
@@ -12,7 +13,8 @@ from activities.signatures import SWEEP, Swept
 from db.engine import Sessions
 from db.live_events import KEPT_FOR, forget
 from db.mail import Bell, MailToCome
-from db.models import Mail, Notification, NotificationSettings
+from db.models import Delivery, Mail, Notification, NotificationSettings
+from domain.delivery import FETCHED, DeliveryState
 from domain.mail import TRIED_FOR, MailState
 from domain.notices import Pending, QuietHours, mail_due_at
 
@@ -44,11 +46,17 @@ class Sweep:
             waiting = MailToCome()
             if self._mails:
                 waiting = MailToCome(await _unsent(session, now), await self._untold(session, now))
+            waiting.conversation_ids = await _undelivered(session, now)
         if waiting:
             await self._bell(waiting)
         async with self._sessions.begin() as session:
             forgotten = await forget(session, now - KEPT_FOR, _PAGE * 20)
-        return Swept(mails=len(waiting.mail_ids), members=len(waiting.member_ids), forgotten=forgotten)
+        return Swept(
+            mails=len(waiting.mail_ids),
+            members=len(waiting.member_ids),
+            forgotten=forgotten,
+            conversations=len(waiting.conversation_ids),
+        )
 
     async def _give_up(self, session: AsyncSession, now: datetime) -> None:
         """Old news is not mailed; above all not when a mail server is set for the first time."""
@@ -94,3 +102,16 @@ async def _unsent(session: AsyncSession, now: datetime) -> set[UUID]:
             .limit(_PAGE)
         )
     )
+
+
+async def _undelivered(session: AsyncSession, now: datetime) -> set[UUID]:
+    """Conversations whose first pending delivery is overdue; the others wait for that one."""
+    first = (
+        select(Delivery.conversation_id, Delivery.due_at)
+        .ext(distinct_on(Delivery.conversation_id))
+        .where(Delivery.state == DeliveryState.PENDING, Delivery.connector.not_in(FETCHED))
+        .order_by(Delivery.conversation_id, Delivery.number)
+        .subquery()
+    )
+    overdue = select(first.c.conversation_id).where(first.c.due_at < now - OVERDUE).order_by(first.c.due_at)
+    return set(await session.scalars(overdue.limit(_PAGE)))

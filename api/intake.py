@@ -34,6 +34,7 @@ from db.conversations import (
     keep_times,
     person_answered,
 )
+from db.deliveries import message_to_come
 from db.models import Decision, Message, RuleRow
 from domain.ids import known_conversation_id, message_id, requester_id
 from domain.reading import Reading
@@ -59,22 +60,24 @@ class Intake:
 
     tickets: Tickets
 
-    async def take(self, documents: Taken, *, history: bool = False) -> list[Arrival | Problem]:
+    async def take(self, documents: Taken, *, history: bool = False, deliver: bool = False) -> list[Arrival | Problem]:
         """Keep messages and decide on them; on an error none is kept.
 
         A message that names what is not there is refused by itself. What the others do to tickets is not told yet
         (``tell``). A message that was kept before is answered as it was then. ``history`` is kept and read only.
+        With ``deliver`` they are agents' answers that the customer is told by the channel.
         """
         books, mine = self.tickets.services.rule_books, self.tickets.caller.organization_id
         book = books.known(mine) or await books.read(mine)
         readings = await self._read(documents)
         try:
-            return await self._take(documents, readings, book, history)
+            return await self._take(documents, readings, book, history=history, deliver=deliver)
         except IntegrityError as error:
             if not isinstance(error.orig, ForeignKeyViolation):
                 raise
         # A channel has been deleted since the book was read; the newest book refuses who names it.
-        return await self._take(documents, readings, await books.read(mine), history)
+        newest = await books.read(mine)
+        return await self._take(documents, readings, newest, history=history, deliver=deliver)
 
     async def tell(self, arrivals: Sequence[Arrival]) -> None:
         """Start and tell the tickets that messages concern; those of one conversation one after another.
@@ -121,7 +124,7 @@ class Intake:
         return [readings.get(number) for number in range(len(documents))]
 
     async def _take(
-        self, documents: Taken, readings: Sequence[Reading | None], book: RuleBook, history: bool
+        self, documents: Taken, readings: Sequence[Reading | None], book: RuleBook, *, history: bool, deliver: bool
     ) -> list[Arrival | Problem]:
         arrivals: list[Arrival | Problem] = []
         for (external_id, document), reading in zip(documents, readings, strict=True):
@@ -132,6 +135,11 @@ class Intake:
         if taken := [arrival for arrival in arrivals if isinstance(arrival, Arrival)]:
             async with self.tickets.session.begin():
                 await self._keep(taken, history)
+                for arrival in taken if deliver else ():
+                    if arrival.fresh:
+                        await message_to_come(
+                            self.tickets.session, await self.tickets.session.get_one(Message, arrival.message.id)
+                        )
         return arrivals
 
     async def _arrival(

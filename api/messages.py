@@ -16,7 +16,8 @@ from api.schemas.conversation import Author, CreateMessage, CreateNote
 from api.ticket_gateway import Fact, RunEnded
 from api.tickets import Answer, Tickets, customer
 from db.conversations import customer_wrote, person_answered
-from db.models import Conversation, Message, Note, TicketEventRow
+from db.deliveries import message_to_come
+from db.models import Conversation, Delivery, Message, Note, TicketEventRow
 from db.tickets import RecordedTicket, find_ticket
 from domain.commands import AgentReplied, CustomerReplied, NoteAdded
 from domain.errors import TicketClosed
@@ -167,6 +168,8 @@ class Messages:
             message = await session.scalar(statement.on_conflict_do_nothing().returning(Message))
             if message is not None:
                 await _note_time(session, message)
+                if document.author is Author.AGENT and document.deliver:
+                    await message_to_come(session, message)
                 return message, True
             kept = (
                 await session.scalars(
@@ -209,10 +212,11 @@ class Messages:
             return await self.tickets.shown(watch, recorded, fact.request_id)
 
     async def _withdrawn(self, stored: Message | Note, fact: Fact) -> bool:
-        """Delete what its ticket was never told; false where another try has told it."""
+        """Delete what its ticket was never told; false where another try has told it, or the customer was."""
         kind, event = type(stored), TicketEventRow
         told = select(event.version).where(event.ticket_id == stored.ticket_id, event.request_id == fact.request_id)
-        statement = delete(kind).where(kind.id == stored.id, ~told.exists()).returning(kind.id)
+        tried = select(Delivery.id).where(Delivery.message_id == stored.id, Delivery.tried > 0)
+        statement = delete(kind).where(kind.id == stored.id, ~told.exists(), ~tried.exists()).returning(kind.id)
         async with self.tickets.session.begin():
             gone = await self.tickets.session.scalar(statement) is not None
             if gone and isinstance(stored, Note):

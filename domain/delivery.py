@@ -80,4 +80,5 @@ def wait_after(attempts: int, asked_for: timedelta | None = None) -> timedelta:
     """How long to wait after so many attempts (1 for the first), or as long as the receiver asked for."""
     if asked_for is not None:
         return min(max(asked_for, FIRST_WAIT), LONGEST_ASKED_FOR)
-    return min(FIRST_WAIT * 2 ** min(attempts - 1, 20), LONGEST_WAIT)
+    doubled: int = 2 ** min(attempts - 1, 20)
+    return min(FIRST_WAIT * doubled, LONGEST_WAIT)

@@ -1,4 +1,4 @@
-"""Wakes what sends mail, right after the transaction that wrote it."""
+"""Wakes what sends mail and deliveries, right after the transaction that wrote them."""
 
 import asyncio
 from datetime import timedelta
@@ -21,9 +21,10 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError
 
 from activities.signatures import SendMail
-from db.mail import Bell, MailToCome, no_bell
-from domain.ids import gathering_workflow_id, mail_workflow_id
+from db.mail import Bell, MailToCome
+from domain.ids import deliveries_workflow_id, gathering_workflow_id, mail_workflow_id
 from settings import Settings
+from workflows.delivering import DeliveringWorkflow, StartDelivering
 from workflows.gathering import GatheringWorkflow, StartGathering
 from workflows.sending import SendingWorkflow
 from workflows.sweeping import SweepWorkflow
@@ -36,18 +37,18 @@ _PATIENCE = timedelta(seconds=2)
 
 
 def make_bell(client: Client, settings: Settings) -> Bell:
-    """A bell on the client's cluster; a silent one where no mail server is set."""
-    if settings.smtp_host is None:
-        return no_bell
+    """A bell on the client's cluster; silent about mails where no mail server is set."""
     queue = settings.temporal_task_queue
 
     async def ring(waiting: MailToCome) -> None:
-        calls = [_send(client, queue, mail_id) for mail_id in waiting.mail_ids]
-        calls += [_gather(client, queue, member_id) for member_id in waiting.member_ids]
+        calls = [_deliver(client, queue, conversation_id) for conversation_id in waiting.conversation_ids]
+        if settings.smtp_host is not None:
+            calls += [_send(client, queue, mail_id) for mail_id in waiting.mail_ids]
+            calls += [_gather(client, queue, member_id) for member_id in waiting.member_ids]
         for result in await asyncio.gather(*calls, return_exceptions=True):
             # A client that connects late says by RuntimeError that it cannot.
             if isinstance(result, RPCError | RuntimeError):
-                log.warning("mail_not_signalled", error=type(result).__name__)
+                log.warning("sending_not_signalled", error=type(result).__name__)
             elif isinstance(result, BaseException):
                 raise result
 
@@ -71,6 +72,19 @@ async def _gather(client: Client, queue: str, member_id: UUID) -> None:
         GatheringWorkflow.run,
         StartGathering(member_id=member_id),
         id=gathering_workflow_id(member_id),
+        task_queue=queue,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        start_signal="told",
+        rpc_timeout=_PATIENCE,
+    )
+
+
+async def _deliver(client: Client, queue: str, conversation_id: UUID) -> None:
+    await client.start_workflow(
+        DeliveringWorkflow.run,
+        StartDelivering(conversation_id=conversation_id),
+        id=deliveries_workflow_id(conversation_id),
         task_queue=queue,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,

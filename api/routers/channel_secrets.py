@@ -39,10 +39,8 @@ async def make_secret(channel_id: UUID, document: MakeSecret, tickets: Acting, r
     async def work() -> MadeSecretView:
         channel = await find_own(session, caller, Channel, channel_id, "channel", lock=True)
         plain = _plain(channel, document)
-        now = datetime.now(UTC)
-        span = document.others_end_after
+        old_until = datetime.now(UTC) + document.old_for if document.old_for else None
         seal = Seal(services.settings.secret_key.get_secret_value())
-        until = _FOR_GOOD if span is None else now + span
         # Those that were to stay end as all others do, when a later one says so.
         staying = (ChannelSecret.channel_id == channel_id, ChannelSecret.expires_at == _FOR_GOOD)
         await session.execute(
@@ -55,13 +53,20 @@ async def make_secret(channel_id: UUID, document: MakeSecret, tickets: Acting, r
             channel_id,
             purpose=document.purpose,
             plain=plain,
-            others_until=until,
+            others_until=_FOR_GOOD if document.keep_old else old_until,
         )
         rows = list(await session.scalars(_newest_first(channel_id, document.purpose)))
         if len(rows) > MOST:
             raise Problem("limit_reached", f"A channel has at most {MOST} secrets of a purpose; delete one first.")
         note_change(session, "channel", channel_id, {"secret": None}, {"secret": f"{document.purpose} made"})
-        return MadeSecretView.model_validate({**_fields(rows[0]), "secret": None if document.secret else plain})
+        return MadeSecretView(
+            id=rows[0].id,
+            channel_id=channel_id,
+            purpose=document.purpose,
+            secret=None if document.secret else plain,
+            created_at=rows[0].created_at,
+            old_until=None if document.keep_old else old_until,
+        )
 
     return await once(session, caller.organization_id, request, work, status=201, secret=_SHOWN_ONCE)
 

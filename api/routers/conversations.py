@@ -10,14 +10,17 @@ from pydantic import ValidationError
 from sqlalchemy import select
 
 from api.arrivals import Arrival
+from api.deliveries import page_of_messages, shown_messages
 from api.dependencies import Caller, Principal, Session
-from api.idempotency import REPLAYED
+from api.idempotency import REPLAYED, Idempotency
 from api.intake import Intake
 from api.pagination import Page, Paging, page_by_time
 from api.problems import Problem, invalid_document, not_found, problem_document
+from api.replies import Replies
 from api.routers.tickets import Acting
 from api.schemas.conversation import MessageView
 from api.schemas.decision import EvidenceView
+from api.schemas.delivery import Reply
 from api.schemas.fields import ExternalId
 from api.schemas.intake import (
     Batch,
@@ -129,7 +132,24 @@ async def list_messages(external_id: KnownAs, caller: Caller, session: Session, 
     """In the order in which they came in."""
     found = await find_conversation(session, caller, external_id)
     mine = select(Message).where(Message.conversation_id == found.id)
-    return await page_by_time(session, mine, Message, MessageView, place)
+    return await page_of_messages(session, mine, place)
+
+
+@router.post(
+    "/conversations/{external_id}/replies",
+    status_code=201,
+    response_model=MessageView,
+    summary="Answer the customer in a conversation",
+)
+async def reply(external_id: KnownAs, document: Reply, tickets: Acting, request: Idempotency) -> Response:
+    """Keep an agent's answer once, tell the conversation's ticket if it has one, and deliver it by the channel.
+
+    The answer's `delivery` says what becomes of it; it is null where the channel has no way to answer.
+    """
+    message, fresh = await Replies(tickets).add(external_id, document, request)
+    [view] = await shown_messages(tickets.session, [message])
+    headers = {} if fresh else {REPLAYED: "true"}
+    return Response(view.model_dump_json(), 201 if fresh else 200, headers, media_type=JSONResponse.media_type)
 
 
 async def find_conversation(session: Session, caller: Principal, external_id: str) -> Conversation:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy import select
 
+from api.deliveries import page_of_messages, shown_messages
 from api.dependencies import Session
 from api.idempotency import REPLAYED, Idempotency
 from api.messages import Messages, Told
@@ -34,7 +35,9 @@ async def add_message(ticket_id: UUID, document: CreateMessage, messages: Tellin
     Where the ticket was closed too long ago, `ticket_id` of the answer is that of the follow-up ticket.
     """
     told = await messages.add(ticket_id, document, request)
-    return _response(told, MessageView.model_validate(told.stored))
+    assert isinstance(told.stored, Message)
+    [view] = await shown_messages(messages.tickets.session, [told.stored])
+    return _response(told, view)
 
 
 @router.get("/messages", response_model=Page[MessageView], summary="Read the conversation")
@@ -43,7 +46,7 @@ async def list_messages(ticket_id: UUID, tickets: Acting, session: Session, plac
     recorded = await tickets.find(ticket_id)
     own = Message.conversation_id == recorded.ticket.conversation_id
     mine = select(Message).where(own | Message.conversation_id.in_(conversations_merged_into(ticket_id)))
-    return await page_by_time(session, mine, Message, MessageView, place)
+    return await page_of_messages(session, mine, place)
 
 
 @router.post("/notes", status_code=201, response_model=NoteView, summary="Add an internal note")

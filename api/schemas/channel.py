@@ -151,7 +151,7 @@ class SecretPurpose(StrEnum):
 class MakeSecret(Document):
     """A new secret of a channel; of those there are of its purpose it is the one that signs and is sent."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{}, {"purpose": "signing", "others_end_after": "PT1H"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{}, {"purpose": "signing", "old_for": "PT1H"}]})
 
     purpose: SecretPurpose = Field(
         default=SecretPurpose.SIGNING,
@@ -161,20 +161,23 @@ class MakeSecret(Document):
     secret: Annotated[SecretStr, Field(min_length=8, max_length=500)] | None = Field(
         default=None, description="One that the platform has made. Without it Baton makes one (`signing` only)."
     )
-    others_end_after: Span | None = Field(
+    old_for: Span | None = Field(
         default=timedelta(days=1),
-        description="How long others of the purpose still count, for the other side to change over; null: they stay.",
+        description="How long older ones of the purpose still count, for the other side to change over; null ends them "
+        "at once.",
     )
+    keep_old: bool = Field(default=False, description="Older ones count on: what comes in is signed by two sides.")
 
 
 class MadeSecretView(View):
     """A secret that was made; ``secret`` is said once, and null where it was given or is asked for again."""
 
     id: UUID
+    channel_id: UUID
     purpose: str = Field(examples=["signing"])
-    secret: str | None = Field(repr=False)
+    secret: str | None = Field(repr=False, examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])
     created_at: datetime
-    expires_at: datetime | None
+    old_until: datetime | None = Field(description="Until when older ones count, if there may be any.")
 
 
 class SecretView(View):

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, ConfigDict, Field
 
+from api.schemas.delivery import MessageDelivery
 from api.schemas.fields import Body, Document, ExternalId, Moment, Name, View
 
 
@@ -41,6 +42,9 @@ class CreateMessage(Document):
     author_name: Name | None = None
     sent_at: Moment | None = Field(default=None, description="The sender's time; now, if left out.")
     automatic: bool = Field(default=False, description="A machine's reply (out of office): it moves nothing.")
+    deliver: bool = Field(
+        default=True, description="Whether an agent's message goes out by the channel; false where it has been said."
+    )
 
 
 class MessageView(View):
@@ -58,6 +62,9 @@ class MessageView(View):
     erased: bool = Field(description="Its words were erased with all that was known of its requester.")
     sent_at: datetime
     created_at: datetime
+    delivery: MessageDelivery | None = Field(
+        default=None, description="Of what goes out by the channel; null where nothing is to be sent."
+    )
 
 
 class CreateNote(Document):

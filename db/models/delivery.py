@@ -47,7 +47,12 @@ class Delivery(Table):
         Index(None, "organization_id", "created_at", "id"),
         Index(None, "message_id"),
         Index(None, "channel_id"),
-        Index("ix_deliveries_pending", "conversation_id", "number", postgresql_where=sql("state = 'pending'")),
+        Index(
+            "ix_deliveries_pending",
+            "conversation_id",
+            "number",
+            postgresql_where=sql("state = 'pending' AND connector <> 'webchat'"),
+        ),
     )
 
 

@@ -52,7 +52,7 @@ def upgrade() -> None:
         "ix_deliveries_pending",
         "deliveries",
         ["conversation_id", "number"],
-        postgresql_where=sa.text("state = 'pending'"),
+        postgresql_where=sa.text("state = 'pending' AND connector <> 'webchat'"),
     )
     op.create_table(
         "channel_secrets",

@@ -135,7 +135,7 @@ async def test_what_is_not_signed_is_refused_with_the_reason(
 
 async def test_old_and_new_secret_count_while_rotating_and_others_never(tenant: Tenant, platform: Platform) -> None:
     path = f"/channels/{platform.channel_id}/secrets"
-    newer = await tenant.post(path, {"others_end_after": "PT1H"})
+    newer = await tenant.post(path, {"old_for": "PT1H"})
     new = Platform(platform.http, platform.channel_id, newer["secret"])
     for each in (platform, new):
         assert (await each.post(created())).status_code == 201
@@ -159,9 +159,9 @@ async def test_a_secret_is_said_once_and_written_nowhere(
 ) -> None:
     path = f"/channels/{platform.channel_id}/secrets"
     given = f"whsec_{'QUJD' * 10}"
-    made = await tenant.post(path, {"others_end_after": None}, key="k")
-    answers = [made, await tenant.post(path, {"others_end_after": None}, key="k")]
-    answers.append(await tenant.post(path, {"secret": given, "others_end_after": None}))
+    made = await tenant.post(path, {"keep_old": True}, key="k")
+    answers = [made, await tenant.post(path, {"keep_old": True}, key="k")]
+    answers.append(await tenant.post(path, {"secret": given, "keep_old": True}))
     assert [each["secret"] is None for each in answers] == [False, True, True]
     for platform_secret in (platform.secret, made["secret"], given):
         assert (await Platform(platform.http, platform.channel_id, platform_secret).post(created())).is_success
@@ -197,7 +197,7 @@ async def test_what_is_no_secret_of_such_a_channel_is_refused(
 
 async def test_a_channel_has_few_secrets(tenant: Tenant, platform: Platform) -> None:
     path = f"/channels/{platform.channel_id}/secrets"
-    answers = [await tenant.call("POST", path, {"others_end_after": None}) for _ in range(MOST)]
+    answers = [await tenant.call("POST", path, {"keep_old": True}) for _ in range(MOST)]
     assert [each.status_code for each in answers] == [201] * (MOST - 1) + [409]
     assert len(await tenant.get(path)) == MOST
     assert (await tenant.call("DELETE", f"/channels/{platform.channel_id}")).status_code == 204

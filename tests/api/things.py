@@ -99,6 +99,15 @@ class Things:
         await self.tenant.post(path.format(external_id=external_id), _EXAMPLES["POST", path][0])
         return external_id
 
+    async def _make_deliveries(self) -> str:
+        """Of an answer in a conversation whose channel has a way out."""
+        channel = await self._make("/channels") if "/channels" not in self.ids else self.ids["/channels"]
+        external_id = f"chat-{uuid4()}"
+        message = {"external_id": "m-1", "author": "customer", "body": "Hello?", "channel_id": channel}
+        await self.tenant.post(f"/conversations/{external_id}/messages", message)
+        answer = await self.tenant.post(f"/conversations/{external_id}/replies", {"body": "Hello."})
+        return str(answer["delivery"]["id"])
+
     async def _make_invitations(self) -> str:
         made = await self.tenant.post("/invitations", {"invitations": [{"email": f"{uuid4()}@example.com"}]})
         return str(made["items"][0]["id"])

@@ -1,0 +1,172 @@
+"""Deliveries through Temporal: at once, in order, tried again when they are due, and given up after a day."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import select, update
+from temporalio.testing import WorkflowEnvironment
+
+from db.channel_secrets import SIGNING, Seal, keep_secret
+from db.deliveries import message_to_come
+from db.mail import ring_for
+from db.models import Channel, Conversation, Delivery, Message, Requester
+from domain.ids import deliveries_workflow_id, message_id
+from embedded.temporal import EmbeddedTemporal
+from settings import Settings
+from tests.receiver import Does, Receiver, receiver
+from tests.support import eventually
+from tests.workflows.office import Office
+from workflows.bell import make_bell
+from workflows.delivering import DeliveringWorkflow, StartDelivering
+
+SECRET = "whsec_" + "QUJDRA" * 6 + "QUI="
+
+
+@pytest.fixture
+async def platform() -> AsyncIterator[Receiver]:
+    async with receiver() as it:
+        yield it
+
+
+@pytest.fixture(scope="module")
+def settings(database_url: str, temporal_server: EmbeddedTemporal) -> Settings:
+    """May send to this machine."""
+    return Settings(
+        database_url=database_url,
+        temporal_address=temporal_server.address,
+        temporal_task_queue=f"tickets-{uuid4()}",
+        worker_sandboxed=True,
+        secret_key=SecretStr("0" * 32),
+        webhook_private_addresses=True,
+        webhook_timeout=timedelta(seconds=1),
+    )
+
+
+async def conversation_on(office: Office, platform: Receiver) -> UUID:
+    conversation_id, requester_id, channel_id = uuid4(), uuid4(), uuid4()
+    async with office.sessions.begin() as session:
+        session.add(Requester(id=requester_id, organization_id=office.id))
+        session.add(
+            Channel(
+                id=channel_id,
+                organization_id=office.id,
+                kind="whatsapp",
+                name=str(channel_id),
+                settings={"reply_url": platform.url},
+                created_at=datetime.now(UTC),
+            )
+        )
+        await session.flush()
+        session.add(
+            Conversation(
+                id=conversation_id,
+                organization_id=office.id,
+                channel="whatsapp",
+                channel_id=channel_id,
+                requester_id=requester_id,
+            )
+        )
+        seal = Seal("0" * 32)
+        await keep_secret(session, seal, office.id, channel_id, purpose=SIGNING, plain=SECRET)
+    return conversation_id
+
+
+async def says(office: Office, conversation_id: UUID, *bodies: str, ring: bool = True) -> list[UUID]:
+    """Store agents' messages in one transaction, and have them delivered."""
+    made: list[UUID | None] = []
+    async with office.sessions() as session:
+        async with session.begin():
+            for body in bodies:
+                message = Message(
+                    id=message_id(conversation_id, body),
+                    organization_id=office.id,
+                    conversation_id=conversation_id,
+                    external_id=body,
+                    author_kind="agent",
+                    body=body,
+                    sent_at=datetime.now(UTC),
+                )
+                session.add(message)
+                await session.flush()
+                made.append(await message_to_come(session, message))
+        if ring:
+            await ring_for(session, make_bell(office.client, office.settings))
+    return [each for each in made if each is not None]
+
+
+async def states(office: Office, delivery_ids: list[UUID]) -> list[str]:
+    async with office.sessions() as session:
+        mine = select(Delivery.state).where(Delivery.id.in_(delivery_ids)).order_by(Delivery.number)
+        return list(await session.scalars(mine))
+
+
+async def test_answers_go_out_at_once_in_order_and_once(office: Office, platform: Receiver) -> None:
+    await office.open()
+    conversation_id = await conversation_on(office, platform)
+    platform.will([Does.DROP_AFTER, Does.DROP_BEFORE])
+    bodies = [f"Line {number}" for number in range(5)]
+    made = await says(office, conversation_id, *bodies[:3])
+    made += await says(office, conversation_id, *bodies[3:])
+
+    async def all_sent() -> bool:
+        return await states(office, made) == ["sent"] * 5
+
+    await eventually(all_sent, 40)
+    assert platform.said() == bodies
+    assert len(platform.requests) == 7
+
+    async def over() -> bool:
+        handle = office.client.get_workflow_handle(deliveries_workflow_id(conversation_id))
+        return (await handle.describe()).close_time is not None
+
+    assert await eventually(over, 20), "nobody waits for a conversation that has nothing to be told"
+
+
+async def test_what_nobody_takes_for_a_day_has_failed_and_holds_up_no_longer(
+    skipping_office: Office, skipping_env: WorkflowEnvironment, platform: Receiver
+) -> None:
+    office = await skipping_office.open()
+    conversation_id = await conversation_on(office, platform)
+    made = await says(office, conversation_id, "Never", "After a day", ring=False)
+    platform.will([Does.FAIL] * 1000)
+
+    async def as_time_is_skipped() -> bool:
+        """The receiver is well again once the first is given up."""
+        if await states(office, made[:1]) == ["failed"]:
+            platform.next.clear()
+            return True
+        return False
+
+    handle = await skipping_env.client.start_workflow(
+        DeliveringWorkflow.run,
+        StartDelivering(conversation_id=conversation_id),
+        id=deliveries_workflow_id(conversation_id),
+        task_queue=office.settings.temporal_task_queue,
+    )
+    await eventually(as_time_is_skipped, 60)
+    await handle.result()
+    assert await states(office, made) == ["failed", "sent"]
+    assert platform.said() == ["After a day"]
+    async with office.sessions() as session:
+        first = await session.get_one(Delivery, made[0])
+    assert (first.reason, first.attempts[-1]["reason"]) == ("The receiver answered 500.",) * 2
+    assert 50 < first.tried < 62, "half-hourly after the first half hour"
+
+
+async def test_what_came_too_late_to_be_tried_for_long_is_tried_once(office: Office, platform: Receiver) -> None:
+    await office.open()
+    conversation_id = await conversation_on(office, platform)
+    made = await says(office, conversation_id, "Overdue", ring=False)
+    async with office.sessions.begin() as session:
+        late = datetime.now(UTC) - timedelta(days=3)
+        await session.execute(update(Delivery).where(Delivery.id == made[0]).values(try_until=late))
+    await office.client.execute_workflow(
+        DeliveringWorkflow.run,
+        StartDelivering(conversation_id=conversation_id),
+        id=deliveries_workflow_id(conversation_id),
+        task_queue=office.settings.temporal_task_queue,
+    )
+    assert (await states(office, made), platform.said()) == (["sent"], ["Overdue"])

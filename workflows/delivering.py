@@ -1,0 +1,101 @@
+"""Delivering what a conversation's customer, or their platform, has to be told."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.signatures import (
+        DELIVER,
+        GIVE_DELIVERY_UP,
+        NEXT_DELIVERY,
+        Deliver,
+        Delivered,
+        DeliverNext,
+        NextDelivery,
+    )
+    from domain.delivery import FIRST_WAIT, LONGEST_WAIT
+    from domain.ladders import Frozen
+
+DELIVERIES_A_RUN = 100
+"""In one run's history: each takes some ten events, however often it is tried."""
+
+ATTEMPT = timedelta(seconds=90)
+"""For one attempt; a connector takes a minute at most, and a killed worker is noticed when this has passed."""
+
+
+class StartDelivering(Frozen):
+    """Whose deliveries."""
+
+    conversation_id: UUID
+
+
+@workflow.defn(name="DeliveriesOfConversation")
+class DeliveringWorkflow:
+    """Lives while a conversation has something to be delivered: one after another, in the order they were written.
+
+    Signal: ``told``.
+    """
+
+    @workflow.init
+    def __init__(self, start: StartDelivering) -> None:
+        self._conversation_id = start.conversation_id
+        self._told = False
+
+    @workflow.run
+    async def run(self, start: StartDelivering) -> None:
+        for _ in range(DELIVERIES_A_RUN):
+            self._told = False
+            following = await self._next()
+            if following.deliver is not None:
+                await _deliver(following.deliver, following.try_for)
+            elif not self._told:
+                return
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        workflow.continue_as_new(start)
+
+    @workflow.signal
+    def told(self) -> None:
+        """There is something new."""
+        self._told = True
+
+    async def _next(self) -> NextDelivery:
+        following: NextDelivery = await workflow.execute_activity(
+            NEXT_DELIVERY,
+            DeliverNext(conversation_id=self._conversation_id),
+            result_type=NextDelivery,
+            start_to_close_timeout=timedelta(seconds=10),
+            retry_policy=_PATIENT,
+            summary="What is to be delivered next?",
+        )
+        return following
+
+
+async def _deliver(delivery: Deliver, try_for: timedelta) -> None:
+    """Try until it is taken or refused; what was overdue from the start is tried once."""
+    try:
+        await workflow.execute_activity(
+            DELIVER,
+            delivery,
+            result_type=Delivered,
+            start_to_close_timeout=ATTEMPT,
+            schedule_to_close_timeout=max(try_for, ATTEMPT),
+            # An attempt that was heard says itself when the next is due (``domain.delivery.wait_after``).
+            retry_policy=RetryPolicy(initial_interval=FIRST_WAIT, maximum_interval=LONGEST_WAIT),
+            summary="Deliver",
+        )
+    except ActivityError:
+        await workflow.execute_activity(
+            GIVE_DELIVERY_UP,
+            delivery,
+            result_type=Delivered,
+            start_to_close_timeout=timedelta(seconds=10),
+            retry_policy=_PATIENT,
+            summary="Nobody took it for a day",
+        )
+
+
+_PATIENT = RetryPolicy(maximum_interval=timedelta(seconds=30))
