@@ -1,5 +1,7 @@
 """Answers in Chatwoot: replies, private notes, and whose turn a conversation is."""
 
+import asyncio
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -8,14 +10,18 @@ from uuid import UUID
 
 import httpx
 
+from activities.connectors.addresses import reachable_address
 from activities.connectors.connector import ChannelToUse, Outgoing, Refused, Sent, Suppressed, TryAgain
+from activities.connectors.webhook import retry_after
 from domain.chatwoot import DELIVERY_ID, number_of
 from domain.delivery import DeliveryKind
 
 TOKEN = "chatwoot_token"  # noqa: S105 - the purpose of a secret
 BOT_TOKEN = "chatwoot_bot_token"  # noqa: S105
 
-_TIMEOUT_SECONDS = 10.0
+_LONGEST_SECONDS = 50
+"""For all that one delivery asks; the activity that makes it waits for a minute."""
+
 _LARGEST_ANSWER = 4_000_000
 """Bytes; a page of messages has twenty, an email among them may be long."""
 
@@ -42,21 +48,33 @@ class ChatwootConnector:
 
     safe_to_repeat = True
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self._client = client
+    def __init__(self, *, private: bool = False, seconds: float = 10) -> None:
+        self._private = private
+        self._seconds = seconds
+        self._tls = ssl.create_default_context()
 
     async def send(self, outgoing: Outgoing) -> Sent:
         """See ``Connector``. A hand-over is a private note and the status: both may be set twice."""
         number = number_of(outgoing.conversation_external_id, outgoing.channel.id)
         if number is None:
             raise Suppressed("The conversation is not one of this Chatwoot inbox.")
-        account = _Account.of(self._client, outgoing.channel)
-        if outgoing.kind is DeliveryKind.MESSAGE:
-            assert outgoing.message is not None
-            return Sent(await self._say(account, number, outgoing, outgoing.message.body, private=False))
+        timeout = httpx.Timeout(self._seconds)
+        try:
+            async with (
+                asyncio.timeout(_LONGEST_SECONDS),
+                httpx.AsyncClient(verify=self._tls, trust_env=False, timeout=timeout) as client,
+            ):
+                account = await _Account.of(client, outgoing.channel, private=self._private)
+                return Sent(await self._deliver(account, number, outgoing))
+        except TimeoutError as error:
+            raise TryAgain("Chatwoot took too long.", after=_SETTLED_AFTER) from error
+
+    async def _deliver(self, account: "_Account", number: int, outgoing: Outgoing) -> str:
+        if outgoing.message is not None:
+            return await self._say(account, number, outgoing, outgoing.message.body, private=False)
         note = await self._say(account, number, outgoing, _note(outgoing), private=True)
         await account.set_status(number, _STATUS[outgoing.kind])
-        return Sent(note)
+        return note
 
     async def _say(self, account: "_Account", number: int, outgoing: Outgoing, words: str, *, private: bool) -> str:
         """Chatwoot's id of the message, be it from an earlier attempt."""
@@ -69,26 +87,29 @@ class _Account:
     """One account of an installation, by its application API."""
 
     client: httpx.AsyncClient
-    url: str
+    url: httpx.URL
+    address: str
+    """Where the host is: what was found to be allowed is what is connected to."""
     token: str
     bot_token: str | None
 
     @classmethod
-    def of(cls, client: httpx.AsyncClient, channel: ChannelToUse) -> "_Account":
+    async def of(cls, client: httpx.AsyncClient, channel: ChannelToUse, *, private: bool) -> "_Account":
         tokens = channel.secrets.get(TOKEN)
         if not tokens:
-            raise Refused("The channel has no access token of Chatwoot (a secret with the purpose chatwoot_token).")
+            raise TryAgain("The channel has no access token of Chatwoot (a secret with the purpose chatwoot_token).")
         bots = channel.secrets.get(BOT_TOKEN) or (None,)
         base = str(channel.settings["base_url"]).rstrip("/")
-        return cls(client, f"{base}/api/v1/accounts/{channel.settings['account_id']}", tokens[0], bots[0])
+        url = httpx.URL(f"{base}/api/v1/accounts/{channel.settings['account_id']}/conversations")
+        port = url.port or (443 if url.scheme == "https" else 80)
+        address = await reachable_address(url.host, port, private=private)
+        return cls(client, url, address, tokens[0], bots[0])
 
     async def find_message(self, number: int, delivery_id: UUID, since: datetime) -> str | None:
         """The message of the conversation that carries the delivery's id, among those not older than ``since``."""
         before: int | None = None
         for _ in range(_MOST_PAGES):
-            page = await self._ask(
-                "GET", f"conversations/{number}/messages", query={"before": before} if before else {}
-            )
+            page = await self._ask("GET", f"{number}/messages", query={"before": before} if before else {})
             messages = [each for each in _listed(page, "payload") if isinstance(each.get("id"), int)]
             for each in messages:
                 attributes = each.get("content_attributes")
@@ -107,12 +128,12 @@ class _Account:
             "private": private,
             "content_attributes": {DELIVERY_ID: str(delivery_id)},
         }
-        made = await self._ask("POST", f"conversations/{number}/messages", document)
+        made = await self._ask("POST", f"{number}/messages", document)
         return str(made.get("id", ""))
 
     async def set_status(self, number: int, status: str) -> None:
         """As the agent bot where its token is there: only a bot's hand-over assigns the conversation to nobody."""
-        path = f"conversations/{number}/toggle_status"
+        path = f"{number}/toggle_status"
         await self._ask("POST", path, {"status": status}, token=self.bot_token)
 
     async def _ask(
@@ -128,11 +149,11 @@ class _Account:
         try:
             async with self.client.stream(
                 method,
-                f"{self.url}/{path}",
+                self.url.copy_with(host=self.address, path=f"{self.url.path}/{path}"),
                 json=document,
                 params=query,
-                headers={"api_access_token": token or self.token},
-                timeout=_TIMEOUT_SECONDS,
+                headers={"api_access_token": token or self.token, "Host": self.url.netloc.decode()},
+                extensions={"sni_hostname": self.url.host},
                 follow_redirects=False,
             ) as answer:
                 body = await _read(answer)
@@ -145,21 +166,19 @@ class _Account:
 
 
 def _refusal(answer: httpx.Response, body: bytes) -> TryAgain | Refused:
+    """What may be put right within a day is tried for as long."""
     status = answer.status_code
     if status == 429:
-        return TryAgain("Chatwoot asks for patience (429).", after=_retry_after(answer))
+        return TryAgain("Chatwoot asks for patience (429).", after=retry_after(answer.headers, datetime.now(UTC)))
     if status == 422 and _FLOODED in body.decode(errors="replace").casefold():
-        return TryAgain(
-            "The conversation had as many messages as Chatwoot takes in a minute.", after=timedelta(minutes=1)
-        )
-    if status >= 500 or status == 408:
-        return TryAgain(f"Chatwoot answered {status}.")
+        why = "The conversation had as many messages as Chatwoot takes in a minute."
+        return TryAgain(why, after=timedelta(minutes=1))
     if status in (401, 403):
-        return Refused(
-            f"Chatwoot does not accept the access token for this ({status}): it has to be a user's, of this account."
-        )
+        return TryAgain(f"Chatwoot does not accept the token ({status}): it has to be a user's, of this account.")
     if status == 404:
         return Refused("Chatwoot has no such conversation in this account (404).")
+    if status >= 500 or status == 408:
+        return TryAgain(f"Chatwoot answered {status}.")
     return Refused(f"Chatwoot answered {status}.")
 
 
@@ -190,11 +209,6 @@ def _listed(document: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
 def _made_at(message: Mapping[str, Any]) -> datetime:
     at = message.get("created_at")
     return datetime.fromtimestamp(at, UTC) if isinstance(at, int) else datetime.now(UTC)
-
-
-def _retry_after(answer: httpx.Response) -> timedelta | None:
-    value = answer.headers.get("retry-after", "")
-    return timedelta(seconds=int(value)) if value.isdecimal() and len(value) < 7 else None
 
 
 def _note(outgoing: Outgoing) -> str:

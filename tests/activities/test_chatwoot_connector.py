@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import httpx
 import pytest
 
 from activities.connectors.chatwoot import BOT_TOKEN as BOT_TOKEN_PURPOSE
@@ -43,9 +42,8 @@ async def installation() -> AsyncIterator[ChatwootServer]:
 
 
 @pytest.fixture
-async def connector() -> AsyncIterator[ChatwootConnector]:
-    async with httpx.AsyncClient(trust_env=False) as client:
-        yield ChatwootConnector(client)
+def connector() -> ChatwootConnector:
+    return ChatwootConnector(private=True, seconds=5)
 
 
 def outgoing(installation: ChatwootServer, kind: DeliveryKind = DeliveryKind.MESSAGE, **fields: Any) -> Outgoing:
@@ -164,20 +162,25 @@ async def test_what_an_attempt_left_is_found_behind_many_later_messages(
 
 
 @pytest.mark.parametrize(
-    ("fields", "why"),
+    ("fields", "why", "ends"),
     [
-        ({"secrets": {}}, "has no access token"),
-        ({"secrets": {TOKEN: ("of nobody",)}}, "401"),
-        ({"secrets": {TOKEN: (BOT_TOKEN,)}}, "has to be a user's"),
-        ({"conversation_external_id": conversation_external_id(CHANNEL, 53)}, "404"),
+        ({"secrets": {}}, "has no access token", TryAgain),  # somebody may bring one within the day
+        ({"secrets": {TOKEN: ("of nobody",)}}, "401", TryAgain),
+        ({"secrets": {TOKEN: (BOT_TOKEN,)}}, "has to be a user's", TryAgain),
+        ({"conversation_external_id": conversation_external_id(CHANNEL, 53)}, "404", Refused),
     ],
 )
-async def test_what_will_not_be_taken_fails_for_good(
-    installation: ChatwootServer, connector: ChatwootConnector, fields: dict[str, Any], why: str
+async def test_what_is_not_taken_says_why_and_whether_for_good(
+    installation: ChatwootServer,
+    connector: ChatwootConnector,
+    fields: dict[str, Any],
+    why: str,
+    ends: type[NotDelivered],
 ) -> None:
-    with pytest.raises(Refused, match=why) as refusal:
+    with pytest.raises(ends, match=why) as refusal:
         await connector.send(outgoing(installation, **fields))
     assert not any(token in str(refusal.value) for token in (USER_TOKEN, BOT_TOKEN, "of nobody"))
+    assert installation.said() == []
 
 
 @pytest.mark.parametrize("external_id", [None, "chat-9", "erased:1", conversation_external_id(uuid4(), 52)])
@@ -195,3 +198,9 @@ async def test_an_installation_that_is_away_is_tried_again(connector: ChatwootCo
         await connector.send(outgoing(gone))
     assert isinstance(refusal.value, TryAgain)
     assert "ConnectError" in str(refusal.value)
+
+
+async def test_an_installation_of_a_private_network_is_not_asked(installation: ChatwootServer) -> None:
+    with pytest.raises(Refused, match="private network"):
+        await ChatwootConnector().send(outgoing(installation))
+    assert installation.requests == []
