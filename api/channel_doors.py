@@ -5,8 +5,8 @@ import hmac
 import math
 import secrets
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated
@@ -15,11 +15,15 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import structlog
 from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader
+from psycopg import Error as PsycopgError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from standardwebhooks import Webhook, WebhookVerificationError
+from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from api.dependencies import AppServices, Principal, Services, Session
 from api.guessing import network_of
-from api.problems import Problem
+from api.problems import STATUS_OF, Problem
 from api.sessions import client_address
 from api.tickets import Tickets
 from db.audit import Origin
@@ -35,6 +39,7 @@ TOLERANCE_SECONDS = 5 * 60
 """How far a signature's time may be from ours: that of the Standard Webhooks' library."""
 
 _PREFIX = "whsec_"
+_AGAIN = "The event could not be taken in at this moment. Send it again: nothing is done twice."
 _UNKNOWN = "No secret of this channel made the signature."
 
 
@@ -83,6 +88,19 @@ async def _come_in(request: Request, services: Services, session: Session, chann
     return Door(channel, Tickets(services, session, Principal(channel.organization_id, None, actor)))
 
 
+@contextmanager
+def again_for_chatwoot() -> Iterator[None]:
+    """Answer 500 where something is away: of an agent bot's events Chatwoot sends those again, and after no 503."""
+    try:
+        yield
+    except Problem as problem:
+        if STATUS_OF[problem.code] not in (503, 504):
+            raise
+        raise Problem("not_taken", _AGAIN) from problem
+    except (DBAPIError, PoolTimeoutError, PsycopgError) as error:
+        raise Problem("not_taken", _AGAIN) from error
+
+
 def new_signing_secret() -> str:
     """A secret as Standard Webhooks has them, of 256 random bits."""
     return _PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
@@ -96,7 +114,7 @@ def check_standard(request: Request, body: bytes, known: Sequence[str]) -> None:
             raise _refused(f"The header {name} is missing.")
     for secret in known:
         # ValueError: a signature, or a body, that is no text the library can read.
-        with suppress(WebhookVerificationError, ValueError):
+        with suppress(WebhookVerificationError, EmptyWebhookSecretError, ValueError):
             Webhook(secret).verify(body, dict(request.headers), json_parse=False)
             return
     raise _refused(_UNKNOWN)
@@ -165,7 +183,8 @@ async def by_chatwoot(
     _signature: Annotated[str | None, Depends(_chatwoot)],
 ) -> Door:
     """Who comes as Chatwoot, to a channel that is one of its inboxes."""
-    return await _come_in(request, services, session, channel_id, check_chatwoot)
+    with again_for_chatwoot():
+        return await _come_in(request, services, session, channel_id, check_chatwoot)
 
 
 WebhookDoor = Annotated[Door, Depends(by_webhook)]

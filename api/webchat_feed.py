@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from anyio import CancelScope
+
 from api.listener import Listener
 from api.problems import Problem
 from db.channels import WEBCHAT
@@ -20,6 +22,11 @@ MOST_STREAMS = 10
 
 _A_TIME = 100
 """Messages that are read at once."""
+
+
+def undisturbed() -> CancelScope:
+    """A block that ends even if the visitor leaves meanwhile: a query that is broken off costs its connection."""
+    return CancelScope(shield=True)
 
 
 class WebchatFeed:
@@ -99,7 +106,7 @@ class Follower:
         """Messages that have not been given yet, each once."""
         place = self._from
         while True:
-            with within(self.organization_id):
+            with within(self.organization_id), undisturbed():
                 async with self.reads() as session:
                     found = await said_after(session, self.conversation_id, place, _A_TIME)
             for each in found:

@@ -1,16 +1,14 @@
 """What Chatwoot posts: events of agent bots and webhooks, of which those about messages are taken in."""
 
 from dataclasses import replace
+from typing import Any
 
 from fastapi import APIRouter
-from psycopg import Error as PsycopgError
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from api.channel_doors import ChatwootDoor, Door
+from api.channel_doors import ChatwootDoor, Door, again_for_chatwoot
 from api.intake import Intake
-from api.problems import STATUS_OF, Problem
+from api.problems import MEDIA_TYPE, Problem, ProblemView
 from api.routers.conversations import incoming_view
 from api.schemas.intake import IncomingMessage, Writer
 from api.schemas.ticket import RequesterDocument
@@ -24,7 +22,12 @@ from domain.events import Actor, ActorKind
 router = APIRouter(prefix="/channels/{channel_id}/chatwoot", tags=["conversations"])
 
 
-@router.post("", summary="Take in an event of Chatwoot's, by its signature")
+_NOT_TAKEN: dict[int | str, dict[str, Any]] = {
+    500: {"model": ProblemView, "description": "Something is away; send it again", "content": {MEDIA_TYPE: {}}}
+}
+
+
+@router.post("", responses=_NOT_TAKEN, summary="Take in an event of Chatwoot's, by its signature")
 async def take_event(event: ChatwootEvent, door: ChatwootDoor) -> ChatwootView:
     """`message_created` is taken in once; all else is answered with why it is left.
 
@@ -34,14 +37,8 @@ async def take_event(event: ChatwootEvent, door: ChatwootDoor) -> ChatwootView:
     found = read_event(event, door.channel.id, settings["account_id"], settings.get("inbox_id"))
     if isinstance(found, Left):
         return ChatwootView(message=None, left=found.why)
-    try:
+    with again_for_chatwoot():
         return await _take(door, found)
-    except Problem as problem:
-        if STATUS_OF[problem.code] in (503, 504):
-            raise _again() from problem
-        raise
-    except (DBAPIError, PoolTimeoutError, PsycopgError) as error:
-        raise _again() from error
 
 
 async def _take(door: Door, found: Received) -> ChatwootView:
@@ -96,7 +93,3 @@ def _document(door: Door, message: ChatMessage) -> IncomingMessage:
         tags=list(message.labels),
         automatic=message.automatic,
     )
-
-
-def _again() -> Problem:
-    return Problem("not_taken", "The event could not be taken in at this moment. Send it again: nothing is done twice.")

@@ -9,18 +9,20 @@ from fastapi.responses import JSONResponse
 from api.channel_doors import WebhookDoor
 from api.idempotency import RequestId, claim
 from api.intake import Intake
-from api.problems import DOCUMENTED
+from api.problems import Problem
 from api.routers.conversations import by_channel, take_many, take_one
 from api.schemas.intake import BatchView, IncomingView
 from api.schemas.webhook import EXAMPLES, Happened, MessageCreated
 
 router = APIRouter(prefix="/channels/{channel_id}/webhook", tags=["conversations"])
 
+_LONGEST_ID = 200
+
 
 @router.post(
     "",
     response_model=IncomingView | BatchView,
-    responses={201: {"model": IncomingView, "description": "A message that is new"}, **DOCUMENTED},
+    responses={201: {"model": IncomingView, "description": "A message that is new"}},
     summary="Take in messages from a platform, by its signature",
 )
 async def take_webhook(
@@ -42,7 +44,10 @@ async def take_webhook(
 
 async def _once(door: WebhookDoor, request: Request) -> None:
     """Refuse a ``webhook-id`` that came with another content. The same one again is taken: messages are kept once."""
-    key = f"webhook:{door.channel.id}:{request.headers['webhook-id']}"
+    known_as = request.headers["webhook-id"]
+    if len(known_as) > _LONGEST_ID:
+        raise Problem("invalid_request", f"A webhook-id has at most {_LONGEST_ID} characters.", at="webhook-id")
+    key = f"webhook:{door.channel.id}:{known_as}"
     digest = sha256(await request.body()).hexdigest()[:32]
     async with door.tickets.session.begin():
         await claim(

@@ -7,6 +7,8 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.dependencies import AppServices, Services, Session
@@ -20,7 +22,7 @@ from api.schemas.intake import IncomingMessage, Writer
 from api.schemas.ticket import RequesterDocument
 from api.schemas.webchat import OpenVisit, SaidPage, SaidView, Say, VisitView
 from api.webchat import MINE, Visit, Visiting, is_open, read_token, write_token
-from api.webchat_feed import Follower
+from api.webchat_feed import Follower, undisturbed
 from db.deliveries import fetched
 from db.models import Channel, Message
 from db.walls import within
@@ -144,21 +146,22 @@ async def _sent(services: Services, visit: Visit, follower: Follower) -> AsyncIt
         yield ServerSentEvent("{}", event="hello", retry=COME_AGAIN_MS, sep="\n")
         while not feed.stopped:
             news.clear()
-            async for each in follower.news():
-                yield ServerSentEvent(SaidView.of(each).model_dump_json(), event="message", id=str(each.id), sep="\n")
-                await _note_fetched(services, visit, [each])
             try:
+                async for each in follower.news():
+                    data = SaidView.of(each).model_dump_json()
+                    yield ServerSentEvent(data, event="message", id=str(each.id), sep="\n")
+                    await _note_fetched(services, visit, [each])
                 async with asyncio.timeout_at(end):
                     await news.wait()
-            except TimeoutError:
-                return
+            except (TimeoutError, DBAPIError, PoolTimeoutError, OSError):
+                return  # the visitor's widget comes again after its last message
 
 
 async def _note_fetched(services: Services, visit: Visit, messages: Sequence[Message]) -> None:
     """What the visitor has been shown of others counts as delivered."""
     ids = [each.id for each in messages if each.author_kind in _FROM_US]
     if ids:
-        with within(visit.organization_id):
+        with within(visit.organization_id), undisturbed():
             async with services.sessions.begin() as session:
                 await fetched(session, visit.conversation_id, ids)
 

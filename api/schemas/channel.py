@@ -25,6 +25,13 @@ from domain.ticket import ChannelKind
 
 ReplyUrl = Annotated[AnyHttpUrl, UrlConstraints(max_length=2000)]
 
+
+def _bare(value: AnyHttpUrl) -> AnyHttpUrl:
+    if value.username or value.password or value.query or value.fragment:
+        raise ValueError("must hold no name, password, query or fragment: https://app.chatwoot.com")
+    return value
+
+
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -58,7 +65,9 @@ class ChatwootAnswers(Document):
     """An inbox of a Chatwoot account; its tokens are secrets of the channel, and not among its settings."""
 
     connector: Literal[ConnectorName.CHATWOOT]
-    base_url: ReplyUrl = Field(description="Of the installation: https://app.chatwoot.com")
+    base_url: Annotated[ReplyUrl, AfterValidator(_bare)] = Field(
+        description="Of the installation: https://app.chatwoot.com"
+    )
     account_id: int = Field(ge=1, lt=2**31, description="The number in the addresses of the account's pages.")
     inbox_id: int | None = Field(
         default=None, ge=1, lt=2**31, description="Take in this inbox only; without it, all that are sent here."
@@ -88,13 +97,8 @@ class ChannelDocument(Document):
                     "settings": {"reply_url": "https://platform.example.com/replies"},
                 },
                 {
-                    "kind": "webchat",
-                    "name": "Chat in the shop",
-                    "settings": {"allowed_origins": ["https://shop.example"]},
-                },
-                {
-                    "kind": "webchat",
-                    "name": "Chatwoot",
+                    "kind": "whatsapp",
+                    "name": "WhatsApp, in Chatwoot",
                     "settings": {"connector": "chatwoot", "base_url": "https://app.chatwoot.com", "account_id": 1},
                 },
                 {

@@ -1,6 +1,6 @@
 """Chatwoot's events in: customers, bots and agents write; notes, echoes and other inboxes are left."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -8,17 +8,30 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from sqlalchemy import select
+from temporalio.client import Client
 
 from db.deliveries import message_to_come
 from db.engine import make_engine, make_sessions
 from db.models import Delivery, Message
 from domain.chatwoot import DELIVERY_ID
 from domain.delivery import DeliveryState
+from embedded.temporal import EmbeddedTemporal
 from settings import Settings
 from tests.api.chat import ASKS_FOR_A_PERSON, escalation_event
-from tests.api.running import serving, settings_for
+from tests.api.running import serving, settings_for, working
 from tests.api.tenant import Json, Tenant, new_tenant
-from tests.chatwoot_server import ACCOUNT, INBOX, SECRET, ChatwootServer, Conversation, posted, signed
+from tests.chatwoot_server import (
+    ACCOUNT,
+    INBOX,
+    SECRET,
+    USER_TOKEN,
+    ChatwootServer,
+    Conversation,
+    Failure,
+    chatwoot_server,
+    posted,
+    signed,
+)
 from tests.support import eventually
 
 AGENT = {"id": 5, "name": "Ana in Chatwoot", "email": "Ana@chatwoot.example", "type": "user"}
@@ -228,3 +241,45 @@ async def test_what_is_away_is_answered_so_that_chatwoot_sends_it_again(
         said = (await tenant.get(f"/conversations/chatwoot:{channel}:52/messages"))["items"]
         assert [each["body"] for each in said] == [ASKS_FOR_A_PERSON]
         assert (await posted(http, channel, event(chat, "And a line that no ticket waits for?"))).status_code == 500
+
+
+@pytest.fixture(scope="module")
+async def near(
+    new_database: Callable[[], str], temporal_server: EmbeddedTemporal, temporal_client: Client
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A Baton that may answer on this machine."""
+    settings = settings_for(new_database(), temporal_server.address, webhook_private_addresses=True)
+    async with working(temporal_client, settings), serving(settings) as client:
+        yield client
+
+
+@pytest.mark.parametrize("fails", [(), (None, Failure.ERROR), (None, Failure.HANGS_UP_AFTER)], ids=str)
+async def test_an_agents_answer_is_said_in_chatwoot_once_and_does_not_come_back(
+    near: httpx.AsyncClient, fails: Sequence[Failure | None]
+) -> None:
+    tenant = await new_tenant(near)
+    async with chatwoot_server() as installation:
+        chat = installation.conversation()
+        channel = await chatwoot_channel(tenant, base_url=installation.url)
+        token = {"purpose": "chatwoot_token", "secret": USER_TOKEN}
+        await tenant.post(f"/channels/{channel}/secrets", token)
+        await posted(near, channel, event(chat, "Hello?"))
+        installation.failures.extend(fails)
+        path = f"/conversations/chatwoot:{channel}:52"
+        said = await tenant.post(f"{path}/replies", {"body": "I am here."})
+        await eventually(lambda: len(chat.messages) == 1, 30)
+        # The event may come before Baton has heard that its message was taken.
+        echo = await posted(near, channel, installation.event_of(chat, chat.messages[0]))
+        assert echo.json()["left"] == "Baton itself has sent it"
+
+        async def is_sent() -> Json:
+            found: Json = await tenant.get(f"/deliveries/{said['delivery']['id']}")
+            assert found["state"] == "sent", found
+            return found
+
+        delivery = await eventually(is_sent, 30)
+        assert delivery["provider_id"] == str(chat.messages[0]["id"])
+        messages = (await tenant.get(f"{path}/messages"))["items"]
+        assert [each["body"] for each in messages] == ["Hello?", "I am here."]
+        assert installation.said() == ["I am here."]
+        assert (await tenant.get(path))["waiting_since"] is None

@@ -238,6 +238,8 @@ async def test_a_message_of_another_channel_and_a_body_beyond_the_limit_are_refu
     assert (await platform.post(created(channel_id=platform.channel_id))).status_code == 201
     assert (await platform.post(created(body="a" * 1_000_001))).status_code == 413
     assert (await platform.post(b"\xff\xfe")).status_code in (401, 422)
+    long_id = await platform.post(created(), webhook_id="m" * 201)
+    assert (long_id.status_code, long_id.json()["at"]) == (422, "webhook-id")
 
 
 async def test_a_channel_of_chatwoot_has_another_door(tenant: Tenant) -> None:
