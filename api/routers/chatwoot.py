@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from fastapi import APIRouter
 from sqlalchemy import select
@@ -48,7 +49,7 @@ async def _take(door: Door, found: Received) -> ChatwootView:
     if ours:
         return ChatwootView(message=None, left="Baton itself has sent it")
     intake = Intake(await _written_by(tickets, message))
-    [arrival] = await intake.take([(message.conversation, _document(door, message))])
+    [arrival] = await intake.take([(message.conversation, incoming_message(message, door.channel.id))])
     if isinstance(arrival, Problem):
         raise arrival
     await intake.tell([arrival])
@@ -78,7 +79,8 @@ async def _written_by(tickets: Tickets, message: ChatMessage) -> Tickets:
     return replace(tickets, caller=replace(caller, actor=actor))
 
 
-def _document(door: Door, message: ChatMessage) -> IncomingMessage:
+def incoming_message(message: ChatMessage, channel_id: UUID) -> IncomingMessage:
+    """The message as the intake takes it."""
     contact = message.contact
     return IncomingMessage(
         external_id=message.external_id,
@@ -86,7 +88,7 @@ def _document(door: Door, message: ChatMessage) -> IncomingMessage:
         author_name=message.author_name,
         body=message.body,
         sent_at=message.sent_at,
-        channel_id=door.channel.id,
+        channel_id=channel_id,
         requester=RequesterDocument(external_id=contact.external_id, name=contact.name, email=contact.email)
         if contact
         else None,

@@ -170,6 +170,23 @@ async def test_a_changed_body_and_a_channel_of_another_kind_are_refused(
     assert (await posted(http, whatsapp["id"], event(chat, "Hello?"))).status_code == 401
 
 
+async def test_a_bot_and_a_webhook_sign_each_with_their_own_secret(
+    http: httpx.AsyncClient, tenant: Tenant, channel: str, chat: Conversation
+) -> None:
+    path = f"/channels/{channel}/secrets"
+    await tenant.post(path, {"secret": "secret-of-the-bot", "keep_old": True})
+    for secret in (SECRET, "secret-of-the-bot"):
+        assert (await posted(http, channel, event(chat, "Hello?"), secret=secret)).status_code == 200
+    await tenant.post(path, {"secret": "a-newer-secret", "old_for": None})
+    answers = [
+        (await posted(http, channel, event(chat, "Hello?"), secret=secret)).status_code
+        for secret in (SECRET, "secret-of-the-bot", "a-newer-secret")
+    ]
+    assert answers == [401, 401, 200], "those that were to stay end when a later one says so"
+    refusal = await tenant.call("POST", path, {})
+    assert (refusal.status_code, refusal.json()["at"]) == (422, "secret")
+
+
 async def test_conversations_of_two_organizations_do_not_meet(
     http: httpx.AsyncClient, tenant: Tenant, channel: str, chat: Conversation
 ) -> None:

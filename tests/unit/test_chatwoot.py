@@ -5,8 +5,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from api.routers.chatwoot import incoming_message
 from domain.chatwoot import (
     DELIVERY_ID,
     LONGEST_BODY,
@@ -174,3 +177,56 @@ def test_conversations_are_known_by_channel_and_number() -> None:
 def test_what_is_no_event_is_refused(fields: Json) -> None:
     with pytest.raises(ValidationError):
         ChatwootEvent.model_validate(event() | fields)
+
+
+_scalars = st.none() | st.booleans() | st.integers(-5, 2**70) | st.floats(allow_nan=False) | st.text(max_size=5)
+_anything = st.recursive(
+    _scalars, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2)
+)
+_people = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.integers(0, 9) | _scalars,
+        "type": st.sampled_from(["contact", "user", "agent_bot"]) | _scalars,
+        "name": st.text(max_size=120) | _scalars,
+        "email": st.sampled_from(["a@b", "a b@c", "@", "a@b\x00", "a\u2028@b", "a" * 300 + "@b"]) | _scalars,
+        "identifier": st.text(max_size=220) | _scalars,
+    },
+)
+_conversations = st.fixed_dictionaries(
+    {"id": st.integers(0, 9) | _scalars},
+    optional={
+        "inbox_id": st.just(INBOX) | _scalars,
+        "labels": st.lists(st.text(max_size=60), max_size=60) | _anything,
+        "meta": st.fixed_dictionaries({}, optional={"sender": _people | _anything, "hmac_verified": _scalars})
+        | _anything,
+    },
+)
+_events = st.fixed_dictionaries(
+    {"event": st.just("message_created"), "conversation": _conversations},
+    optional={
+        "id": st.integers(0, 9) | _scalars,
+        "content": st.text(max_size=30) | _anything,
+        "created_at": _anything,
+        "message_type": st.sampled_from([0, 1, 3, "incoming", "outgoing", "template"]) | _anything,
+        "private": _scalars,
+        "content_attributes": _anything,
+        "additional_attributes": _anything,
+        "attachments": _anything,
+        "sender": _people | _anything,
+        "account": st.just({"id": ACCOUNT}) | _anything,
+        "inbox": st.just({"id": INBOX}) | _anything,
+    },
+)
+
+
+@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(document=_events)
+def test_whatever_comes_is_refused_left_or_a_valid_message(document: Json) -> None:
+    try:
+        event = ChatwootEvent.model_validate(document)
+    except ValidationError:
+        return
+    found = read_event(event, CHANNEL, ACCOUNT, INBOX)
+    if isinstance(found, Received):
+        incoming_message(found.message, CHANNEL)
