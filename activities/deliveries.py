@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.connectors.connector import Connector, NotDelivered, Outgoing, Refused, Suppressed, TryAgain
+from activities.connectors.connector import Connector, NotDelivered, Outgoing, Refused, Suppressed, TryAgain, Unknown
 from activities.outgoing import read_outgoing
 from activities.signatures import (
     DELIVER,
@@ -26,10 +26,15 @@ from db.channel_secrets import Seal
 from db.deliveries import KEPT_ATTEMPTS
 from db.engine import Sessions
 from db.models import Channel, Delivery
-from domain.delivery import FETCHED, AttemptOutcome, ConnectorName, DeliveryState, connector_of, wait_after
+from domain.delivery import FETCHED, TRIED_FOR, AttemptOutcome, ConnectorName, DeliveryState, connector_of, wait_after
 
 _LONGEST_REASON = 500
 
+_OUTCOMES: Mapping[type[NotDelivered], AttemptOutcome] = {
+    Refused: AttemptOutcome.FAILED,
+    Suppressed: AttemptOutcome.SUPPRESSED,
+    Unknown: AttemptOutcome.UNCERTAIN,
+}
 _STATES = {
     AttemptOutcome.SENT: DeliveryState.SENT,
     AttemptOutcome.FAILED: DeliveryState.FAILED,
@@ -136,22 +141,15 @@ class Deliveries:
             except NotDelivered as error:
                 failure = error
             else:
-                return _Attempt(row.tried, attempt["at"], outgoing, connector)
-            tried = row.tried
-        return await self._failed(delivery_id, attempt["at"], tried, failure)
+                return _Attempt(_number(row), attempt["at"], outgoing, connector)
+            number = _number(row)
+        return await self._failed(delivery_id, attempt["at"], number, failure)
 
     async def _failed(self, delivery_id: UUID, at: str, number: int, error: NotDelivered) -> Delivered:
         """Write down why; raises what has Temporal try again, where that is worth while."""
         reason = " ".join(str(error).replace("\x00", "").split())[:_LONGEST_REASON]
         if not isinstance(error, TryAgain):
-            outcome = (
-                AttemptOutcome.FAILED
-                if isinstance(error, Refused)
-                else AttemptOutcome.SUPPRESSED
-                if isinstance(error, Suppressed)
-                else AttemptOutcome.UNCERTAIN
-            )
-            return await self._end(delivery_id, at, outcome, reason=reason)
+            return await self._end(delivery_id, at, _OUTCOMES.get(type(error), AttemptOutcome.UNCERTAIN), reason=reason)
         wait = wait_after(number, error.after)
         ended = await self._end(delivery_id, at, AttemptOutcome.TRY_AGAIN, reason=reason, wait=wait)
         if ended.state is not DeliveryState.PENDING:  # given up meanwhile
@@ -175,6 +173,12 @@ class Deliveries:
             if wait is not None:
                 row.due_at = datetime.now(UTC) + wait
             return Delivered(state=DeliveryState(row.state), reason=row.reason)
+
+
+def _number(row: Delivery) -> int:
+    """Which attempt this is since the delivery was written, or asked for again by hand."""
+    since = row.try_until - TRIED_FOR
+    return sum(datetime.fromisoformat(each["at"]) >= since for each in row.attempts)
 
 
 def _note(row: Delivery, at: str, outcome: AttemptOutcome, reason: str | None) -> None:

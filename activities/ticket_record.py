@@ -14,6 +14,7 @@ from temporalio.exceptions import ApplicationError
 from activities.desk import Desk
 from activities.signatures import LOAD_TICKET, RECORD_TICKET, LoadedTicket, LoadTicket, Recorded, TicketBatch
 from db.assignment import Settled, requeue
+from db.deliveries import message_to_come
 from db.engine import Sessions
 from db.mail import Bell, no_bell, ring_for
 from db.models import Message, TicketEventRow, TicketRow
@@ -22,12 +23,13 @@ from db.terms import find_terms
 from db.ticket_histories import lay_foundation, told_otherwise
 from db.ticket_writes import restore_events, restore_row, write_batch
 from db.watchers import take_watchers_over
+from db.wording import worded
 from domain.commands import Remembered
 from domain.events import CustomerMessage, EventKind
 from domain.ids import message_id
 from domain.terms import adopt, wanted
 from domain.ticket import Ticket
-from domain.wording import SYSTEM_AUTHOR, wording
+from domain.wording import SYSTEM_AUTHOR
 
 ANOTHER_HISTORY = "another_history"
 """Type of the failure of a record by a workflow that was restored from an older backup than the read model."""
@@ -83,7 +85,8 @@ class TicketRecord:
             for batch in batches:
                 await _require_one_history(session, batch)
                 fresh = await restore_events(session, batch.ticket, batch.events, batch.answers)
-                await _tell(session, batch.ticket, batch, fresh)
+                # What was delivered once is not delivered again because rows were lost.
+                await _tell(session, batch.ticket, batch, fresh, deliver=False)
                 description = description or batch.description or ""
             await restore_row(session, ticket, description)
             await requeue(session, ticket)
@@ -125,22 +128,36 @@ async def _require_one_history(session: AsyncSession, batch: TicketBatch) -> Non
 
 
 async def _tell(
-    session: AsyncSession, ticket: Ticket, batch: TicketBatch, fresh: set[int], *, watched: bool = True
+    session: AsyncSession,
+    ticket: Ticket,
+    batch: TicketBatch,
+    fresh: set[int],
+    *,
+    watched: bool = True,
+    deliver: bool = True,
 ) -> None:
     """Write what the ``fresh`` events tell members and the customer."""
     for event in batch.events:
         if event.version in fresh:
             await insert_notifications(session, ticket, event, watched=watched)
-            await _insert_customer_messages(session, ticket, event.customer_messages)
+            await _insert_customer_messages(session, ticket, event.customer_messages, deliver=deliver)
             if event.kind is EventKind.ABSORBED:
                 await take_watchers_over(session, ticket, UUID(str(event.about["from"])))
 
 
-async def _insert_customer_messages(session: AsyncSession, ticket: Ticket, messages: Iterable[CustomerMessage]) -> None:
-    """Put what the system says to the customer into the conversation, once by its key."""
+async def _insert_customer_messages(
+    session: AsyncSession, ticket: Ticket, messages: Iterable[CustomerMessage], *, deliver: bool
+) -> None:
+    """Put what the system says to the customer into the conversation, once by its key, and have it delivered.
+
+    What the organization does not have said is not written at all.
+    """
     for message in messages:
+        body = await worded(session, ticket, message.kind)
+        if body is None:
+            continue
         external_id = f"baton:{ticket.id}:{message.key}"
-        await session.execute(
+        stored = await session.scalar(
             insert(Message)
             .values(
                 id=message_id(ticket.conversation_id, external_id),
@@ -150,11 +167,14 @@ async def _insert_customer_messages(session: AsyncSession, ticket: Ticket, messa
                 external_id=external_id,
                 author_kind="system",
                 author_name=SYSTEM_AUTHOR,
-                body=wording(message.kind, ticket),
+                body=body,
                 sent_at=ticket.updated_at,
             )
             .on_conflict_do_nothing(index_elements=["conversation_id", "external_id"])
+            .returning(Message)
         )
+        if stored is not None and deliver:
+            await message_to_come(session, stored)
 
 
 def _measure(batch: TicketBatch) -> None:

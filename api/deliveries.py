@@ -58,20 +58,35 @@ def shown(row: Delivery) -> DeliveryView:
 
 
 async def send_again(session: AsyncSession, caller: Principal, delivery_id: UUID) -> DeliveryView:
-    """Have a delivery that has ended without arriving tried for another day; one that is pending stays as it is.
+    """Have a delivery that has not arrived tried at once, and for another day.
 
     It keeps its key: a receiver that has it already knows it. The caller owns the transaction.
     """
+    row = await _undelivered(session, caller, delivery_id)
+    now = datetime.now(UTC)
+    row.state, row.finished_at = DeliveryState.PENDING, None
+    row.due_at, row.try_until = now, now + TRIED_FOR
+    await session.flush()
+    wake(session, row.conversation_id, row.connector, changed=True)
+    return shown(row)
+
+
+async def give_up(session: AsyncSession, caller: Principal, delivery_id: UUID) -> DeliveryView:
+    """Have a pending delivery tried no more, so that it holds up no others. The caller owns the transaction."""
+    row = await _undelivered(session, caller, delivery_id)
+    if row.state == DeliveryState.PENDING:
+        row.state, row.finished_at = DeliveryState.FAILED, datetime.now(UTC)
+        row.reason = row.reason or "It was given up before an attempt had ended."
+        await session.flush()
+        wake(session, row.conversation_id, row.connector, changed=True)
+    return shown(row)
+
+
+async def _undelivered(session: AsyncSession, caller: Principal, delivery_id: UUID) -> Delivery:
     row = await find_own(session, caller, Delivery, delivery_id, "delivery", lock=True)
     if row.state == DeliveryState.SENT:
         raise Problem("already_delivered", "This has been delivered; say what there is to say in a new message.")
-    if row.state != DeliveryState.PENDING:
-        now = datetime.now(UTC)
-        row.state, row.reason, row.finished_at = DeliveryState.PENDING, None, None
-        row.due_at, row.try_until = now, now + TRIED_FOR
-        await session.flush()
-    wake(session, row.conversation_id, row.connector)
-    return shown(row)
+    return row
 
 
 def _brief(row: Delivery | None) -> MessageDelivery | None:

@@ -156,6 +156,7 @@ class Intake:
             external_id=known_as,
             name=requester.name if requester else None,
             email=requester.email if requester else None,
+            language=requester.language if requester else None,
             named=known_as is not None,
             nobody_id=nobody_id,
         )

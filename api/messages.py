@@ -20,6 +20,7 @@ from db.deliveries import message_to_come
 from db.models import Conversation, Delivery, Message, Note, TicketEventRow
 from db.tickets import RecordedTicket, find_ticket
 from domain.commands import AgentReplied, CustomerReplied, NoteAdded
+from domain.detection.automatic import automatic_reply
 from domain.errors import TicketClosed
 from domain.ids import follow_up_id, message_id
 from domain.lifecycle import closed
@@ -51,6 +52,7 @@ class Messages:
         Sent again, it finishes what the first time left undone and changes nothing else. A
         customer's message to a ticket closed too long ago goes to the follow-up ticket.
         """
+        document = _read(document)
         origin = await self.tickets.find(ticket_id)  # whose conversation and customer it is, whichever ticket goes on
         recorded = await self.tickets.goes_on_as(origin)
         known_as = message_id(origin.ticket.conversation_id, document.external_id or request.key)
@@ -269,6 +271,13 @@ class Messages:
         )
         with tickets.services.read_model.watch(ticket.id) as watch:
             return (await tickets.start(watch, ticket, recorded.requester, created)).recorded
+
+
+def _read(document: CreateMessage) -> CreateMessage:
+    """The same, with a customer's message known for a machine's by what it says, or by its headers."""
+    if document.author is Author.AGENT or document.automatic:
+        return document
+    return document.model_copy(update={"automatic": automatic_reply(document.body, document.headers) is not None})
 
 
 async def _note_time(session: AsyncSession, message: Message) -> None:

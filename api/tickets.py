@@ -19,7 +19,7 @@ from api.read_model import Watch
 from api.request_log import concerns
 from api.schemas.ticket import CreateTicket, RequesterDocument
 from api.ticket_gateway import RunEnded, TicketGateway
-from db.models import Conversation, Decision, IdempotentRequest, Member, Organization, Requester, Team
+from db.models import Channel, Conversation, Decision, IdempotentRequest, Member, Organization, Requester, Team
 from db.tickets import (
     KeptAnswer,
     RecordedTicket,
@@ -38,7 +38,7 @@ from domain.priority import Priority
 from domain.rules.evaluation import Facts
 from domain.rules.routing import Properties, route
 from domain.rules.rule import Decided, RoutingActions, RuleKind
-from domain.ticket import MAX_TAGS, TRANSITIONS, Status, Ticket, legal_targets
+from domain.ticket import MAX_TAGS, TRANSITIONS, ChannelKind, Status, Ticket, legal_targets
 from workflows.messages import Created, Outcome
 
 
@@ -260,6 +260,7 @@ class Tickets:
         Safe to repeat for the request. Also returns the rules that had a part in it.
         """
         async with self.session.begin():
+            document = await self._on_channel(document)
             team = await find_team(self.session, self.caller, document.team_id)
             assignee = document.assignee_id and await find_member(
                 self.session, self.caller.organization_id, document.assignee_id, "assignee_id"
@@ -272,6 +273,7 @@ class Tickets:
                     id=conversation_id(new_id),
                     organization_id=self.caller.organization_id,
                     channel=document.channel,
+                    channel_id=document.channel_id,
                     requester_id=requester.id,
                     ticket_id=new_id,
                 )
@@ -299,6 +301,18 @@ class Tickets:
         )
         return ticket, requester, because(decided)
 
+    async def _on_channel(self, document: CreateTicket) -> CreateTicket:
+        """The document with the kind of the channel that it names, or an ``invalid_reference``."""
+        if document.channel_id is None:
+            return document
+        known = select(Channel.kind).where(
+            Channel.id == document.channel_id, Channel.organization_id == self.caller.organization_id
+        )
+        kind = await self.session.scalar(known)
+        if kind is None:
+            raise Problem("invalid_reference", "channel_id names no channel of this organization.", at="channel_id")
+        return document.model_copy(update={"channel": ChannelKind(kind)})
+
     async def _route(
         self, document: CreateTicket, reserved: "Reserved"
     ) -> tuple[Properties, list[Decided[RoutingActions]]]:
@@ -316,7 +330,7 @@ class Tickets:
         reading = await self.services.reader.read(text)
         facts = Facts(
             text=text,
-            channels=frozenset({document.channel.value}),
+            channels=frozenset({document.channel.value, *([str(document.channel_id)] if document.channel_id else [])}),
             sentiments=(reading.sentiment,),
             human_request=reading.human_request,
             business_hours=book.business_hours(reserved.at),
@@ -392,7 +406,7 @@ class Tickets:
         """The requester known by its external id, with what is newly known of them; else one for this ticket alone."""
         external_id = document.external_id
         known_as = requester_id(self.caller.organization_id, external_id or f"ticket:{new_id}")
-        values = {"name": document.name, "email": document.email}
+        values = {"name": document.name, "email": document.email, "language": document.language}
         statement = insert(Requester).values(
             id=known_as, organization_id=self.caller.organization_id, external_id=external_id, **values
         )

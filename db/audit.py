@@ -23,9 +23,11 @@ from db.models import (
     AuditEntry,
     CalendarRow,
     Channel,
+    ChannelSecret,
     EscalationLadderRow,
     Invitation,
     Member,
+    MessageTemplate,
     Organization,
     ReminderLadderRow,
     RuleRow,
@@ -59,12 +61,16 @@ class _Subject:
 
 
 _SUBJECTS: Mapping[type[Any], _Subject] = {
-    Organization: _Subject("organization", ("name", "auto_close_after", "reopen_window")),
+    Organization: _Subject(
+        "organization", ("name", "auto_close_after", "reopen_window", "language", "customer_messages")
+    ),
     Member: _Subject("member", ("name", "email", "role", "status", "account_id")),
     Invitation: _Subject("invitation", ("member_id", "sent_at", "expires_at", "accepted_at", "revoked_at")),
     ApiKey: _Subject("api_key", ("name", "hint", "scopes", "expires_at", "revoked_at")),
     Team: _Subject("team", ("name", "assignment", "acknowledge_within", "escalation_ladder_id", "supervisor_id")),
     Channel: _Subject("channel", ("kind", "name")),
+    ChannelSecret: _Subject("channel_secret", ("channel_id", "purpose", "expires_at")),
+    MessageTemplate: _Subject("message_template", ("kind", "language", "body")),
     CalendarRow: _Subject("calendar", ("name", "is_default", "definition")),
     ReminderLadderRow: _Subject("reminder_ladder", ("name", "steps", "is_default")),
     EscalationLadderRow: _Subject("escalation_ladder", ("name", "steps", "repeat")),

@@ -28,6 +28,7 @@ class Customer:
     email: str | None
     named: bool
     nobody_id: UUID
+    language: str | None = None
 
 
 UNNAMED_CHANNEL = "api"
@@ -108,17 +109,19 @@ _CONVERSATIONS = text("""
 WITH wanted AS (
     SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (id uuid, external_id text, channel text,
         channel_id uuid, tags text[], requester_id uuid, requester_external_id text, name text, email text,
-        named boolean, nobody_id uuid)
+        named boolean, nobody_id uuid, language text)
 ),
 people AS (
-    INSERT INTO requesters (id, organization_id, external_id, name, email)
-    SELECT DISTINCT ON (requester_id) requester_id, :organization, requester_external_id, name, email
+    INSERT INTO requesters (id, organization_id, external_id, name, email, language)
+    SELECT DISTINCT ON (requester_id) requester_id, :organization, requester_external_id, name, email, language
     FROM wanted AS w
     WHERE named OR NOT EXISTS (SELECT FROM conversations AS c WHERE c.id = w.id)
     ORDER BY requester_id
     ON CONFLICT (id) DO UPDATE
-    SET name = coalesce(excluded.name, requesters.name), email = coalesce(excluded.email, requesters.email)
-    WHERE (excluded.name, excluded.email) IS DISTINCT FROM (requesters.name, requesters.email)
+    SET name = coalesce(excluded.name, requesters.name), email = coalesce(excluded.email, requesters.email),
+        language = coalesce(excluded.language, requesters.language)
+    WHERE (excluded.name, excluded.email, excluded.language)
+        IS DISTINCT FROM (requesters.name, requesters.email, requesters.language)
 )
 INSERT INTO conversations AS c
     (id, organization_id, external_id, channel, channel_id, requester_id, handled_by, tags)
@@ -213,6 +216,7 @@ async def keep_conversations(
             "requester_external_id": each.requester.external_id,
             "name": each.requester.name,
             "email": each.requester.email,
+            "language": each.requester.language,
             "named": each.requester.named,
             "nobody_id": each.requester.nobody_id,
         }

@@ -107,10 +107,14 @@ async def _to_come(
     return new_id
 
 
-def wake(session: AsyncSession, conversation_id: UUID, connector: str) -> None:
-    """Have the conversation's deliveries sent once the transaction is committed, where its connector sends."""
+def wake(session: AsyncSession, conversation_id: UUID, connector: str, *, changed: bool = False) -> None:
+    """Have the conversation's deliveries sent once the transaction is committed, where its connector sends.
+
+    ``changed``: a person has changed one, so that nobody waits for its next attempt any longer.
+    """
     if ConnectorName(connector) not in FETCHED:
-        mail_to_come(session).conversation_ids.add(conversation_id)
+        waiting = mail_to_come(session)
+        (waiting.changed_ids if changed else waiting.conversation_ids).add(conversation_id)
 
 
 async def fetched(session: AsyncSession, conversation_id: UUID, message_ids: Collection[UUID]) -> int:

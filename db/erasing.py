@@ -84,6 +84,7 @@ KEPT: Mapping[str, str] = MappingProxyType(
         "team_members": "of members",
         "channels": "settings",
         "channel_secrets": "secrets of settings",
+        "message_templates": "settings",
         "rules": "settings",
         "rule_versions": "settings",
         "calendars": "settings",
@@ -167,7 +168,7 @@ async def erase_requester(session: AsyncSession, organization_id: UUID, requeste
     await session.execute(
         update(Requester)
         .where(Requester.id == requester_id, Requester.organization_id == organization_id)
-        .values(external_id=None, name=None, email=None, erased_at=func.now())
+        .values(external_id=None, name=None, email=None, language=None, erased_at=func.now())
     )
     await session.execute(
         update(Export)

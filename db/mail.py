@@ -19,15 +19,17 @@ _KEPT = "mail_to_come"
 class MailToCome:
     """What a transaction leaves to be sent: mails as they are, members who wait for one, and conversations.
 
-    A conversation's deliveries (``db.deliveries``) go out by its channel.
+    A conversation's deliveries (``db.deliveries``) go out by its channel; those that a person wants tried now, or has
+    given up, are of ``changed_ids``.
     """
 
     mail_ids: set[UUID] = field(default_factory=set)
     member_ids: set[UUID] = field(default_factory=set)
     conversation_ids: set[UUID] = field(default_factory=set)
+    changed_ids: set[UUID] = field(default_factory=set)
 
     def __bool__(self) -> bool:
-        return bool(self.mail_ids or self.member_ids or self.conversation_ids)
+        return bool(self.mail_ids or self.member_ids or self.conversation_ids or self.changed_ids)
 
 
 Bell = Callable[[MailToCome], Awaitable[None]]

@@ -14,7 +14,8 @@ DomainError
 ├── InvalidCalendar        invalid_calendar         a calendar that could not be worked by
 ├── BeyondHorizon          beyond_horizon           working time further away than is looked for
 ├── InvalidPolicy          invalid_sla_policy       an SLA policy that could not be kept
-└── InvalidConditions      invalid_conditions       a rule that could not be evaluated
+├── InvalidConditions      invalid_conditions       a rule that could not be evaluated
+└── InvalidTemplate        invalid_template         words that could not be rendered
 """
 
 from collections.abc import Mapping
@@ -116,3 +117,9 @@ class InvalidConditions(DomainError):
     """The conditions of a rule are malformed; ``problems`` lists each path with what is wrong there."""
 
     code = "invalid_conditions"
+
+
+class InvalidTemplate(DomainError):
+    """A message template that could not be rendered; ``line`` says where."""
+
+    code = "invalid_template"

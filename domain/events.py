@@ -95,6 +95,8 @@ class CustomerMessageKind(StrEnum):
 
     REMINDER = "reminder"
     RESOLVED = "resolved"
+    CLOSED = "closed"  # by itself, some time after it was resolved
+    REOPENED = "reopened"  # "we are back"
 
 
 class CustomerMessage(Frozen):

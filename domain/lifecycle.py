@@ -34,6 +34,7 @@ from domain.errors import (
 from domain.events import (
     SYSTEM,
     Actor,
+    ActorKind,
     CustomerMessage,
     CustomerMessageKind,
     EventKind,
@@ -267,6 +268,10 @@ def _move(story: Story, to: Status, *, reason: str | None, tell_customer: bool =
     if name is Move.REOPEN:
         changes |= {"resolved_at": None, "closed_at": None, "auto_close_at": None, "reopen_until": None}
         changes["reopened"] = ticket.reopened + 1
+        if tell_customer:
+            customer_messages.append(
+                CustomerMessage(key=f"reopened:{ticket.reopened + 1}", kind=CustomerMessageKind.REOPENED)
+            )
         notices.append(
             Notice(
                 key=f"reopened:{ticket.reopened + 1}",
@@ -301,6 +306,8 @@ def _move(story: Story, to: Status, *, reason: str | None, tell_customer: bool =
             )
     if to is Status.CLOSED:
         changes |= {"closed_at": now, "auto_close_at": None}
+        if tell_customer and story.actor.kind is ActorKind.SYSTEM:
+            customer_messages.append(CustomerMessage(key=f"closed:{ticket.reopened}", kind=CustomerMessageKind.CLOSED))
     story.tell(
         EventKind.STATUS_CHANGED,
         reason=reason,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -101,10 +102,10 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiver() -> AsyncIterator[Receiver]:
+async def receiver(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
     """One on a free port of loopback."""
     it = Receiver()
-    server = await asyncio.start_server(it.serve, LOOPBACK, 0)
+    server = await asyncio.start_server(it.serve, LOOPBACK, 0, ssl=tls)
     it.port = server.sockets[0].getsockname()[1]
     try:
         yield it

@@ -41,7 +41,8 @@ def make_bell(client: Client, settings: Settings) -> Bell:
     queue = settings.temporal_task_queue
 
     async def ring(waiting: MailToCome) -> None:
-        calls = [_deliver(client, queue, conversation_id) for conversation_id in waiting.conversation_ids]
+        calls = [_deliver(client, queue, conversation_id, "told") for conversation_id in waiting.conversation_ids]
+        calls += [_deliver(client, queue, conversation_id, "look_again") for conversation_id in waiting.changed_ids]
         if settings.smtp_host is not None:
             calls += [_send(client, queue, mail_id) for mail_id in waiting.mail_ids]
             calls += [_gather(client, queue, member_id) for member_id in waiting.member_ids]
@@ -80,7 +81,7 @@ async def _gather(client: Client, queue: str, member_id: UUID) -> None:
     )
 
 
-async def _deliver(client: Client, queue: str, conversation_id: UUID) -> None:
+async def _deliver(client: Client, queue: str, conversation_id: UUID, signal: str) -> None:
     await client.start_workflow(
         DeliveringWorkflow.run,
         StartDelivering(conversation_id=conversation_id),
@@ -88,7 +89,7 @@ async def _deliver(client: Client, queue: str, conversation_id: UUID) -> None:
         task_queue=queue,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-        start_signal="told",
+        start_signal=signal,
         rpc_timeout=_PATIENCE,
     )
 

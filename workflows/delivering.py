@@ -5,7 +5,7 @@ from uuid import UUID
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.signatures import (
@@ -37,13 +37,14 @@ class StartDelivering(Frozen):
 class DeliveringWorkflow:
     """Lives while a conversation has something to be delivered: one after another, in the order they were written.
 
-    Signal: ``told``.
+    Signals: ``told``, ``look_again``.
     """
 
     @workflow.init
     def __init__(self, start: StartDelivering) -> None:
         self._conversation_id = start.conversation_id
         self._told = False
+        self._attempts: workflow.ActivityHandle[Delivered] | None = None
 
     @workflow.run
     async def run(self, start: StartDelivering) -> None:
@@ -51,7 +52,7 @@ class DeliveringWorkflow:
             self._told = False
             following = await self._next()
             if following.deliver is not None:
-                await _deliver(following.deliver, following.try_for)
+                await self._deliver(following.deliver, following.try_for)
             elif not self._told:
                 return
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -61,6 +62,13 @@ class DeliveringWorkflow:
     def told(self) -> None:
         """There is something new."""
         self._told = True
+
+    @workflow.signal
+    def look_again(self) -> None:
+        """A person has given up what is waited for, or wants it tried now."""
+        self._told = True
+        if self._attempts is not None:
+            self._attempts.cancel()
 
     async def _next(self) -> NextDelivery:
         following: NextDelivery = await workflow.execute_activity(
@@ -73,11 +81,9 @@ class DeliveringWorkflow:
         )
         return following
 
-
-async def _deliver(delivery: Deliver, try_for: timedelta) -> None:
-    """Try until it is taken or refused; what was overdue from the start is tried once."""
-    try:
-        await workflow.execute_activity(
+    async def _deliver(self, delivery: Deliver, try_for: timedelta) -> None:
+        """Try until it is taken or refused; what was overdue from the start is tried once."""
+        self._attempts = workflow.start_activity(
             DELIVER,
             delivery,
             result_type=Delivered,
@@ -85,9 +91,19 @@ async def _deliver(delivery: Deliver, try_for: timedelta) -> None:
             schedule_to_close_timeout=max(try_for, ATTEMPT),
             # An attempt that was heard says itself when the next is due (``domain.delivery.wait_after``).
             retry_policy=RetryPolicy(initial_interval=FIRST_WAIT, maximum_interval=LONGEST_WAIT),
+            # One that is being made is waited for, so that no other is made beside it.
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             summary="Deliver",
         )
-    except ActivityError:
+        try:
+            await self._attempts
+        except ActivityError as error:
+            if not is_cancelled_exception(error):
+                await self._give_up(delivery)
+        finally:
+            self._attempts = None
+
+    async def _give_up(self, delivery: Deliver) -> None:
         await workflow.execute_activity(
             GIVE_DELIVERY_UP,
             delivery,

@@ -10,8 +10,8 @@ _EMBEDS_IPV4 = IPv6Network("64:ff9b::/96")
 """NAT64: the last four bytes are an address of the old kind."""
 
 
-async def reachable_address(host: str, port: int, *, private: bool) -> str:
-    """An address the host has now; who connects to it, and not to the name, cannot be sent elsewhere meanwhile.
+async def addresses_of(host: str, port: int, *, private: bool) -> list[str]:
+    """The host's addresses, the best first; who connects to one, and not to the name, cannot be sent elsewhere.
 
     Raises ``Refused`` where one of its addresses is not public, unless ``private`` ones are allowed, and ``TryAgain``
     where the name has none.
@@ -27,7 +27,7 @@ async def reachable_address(host: str, port: int, *, private: bool) -> str:
         for address in addresses:
             if not is_public(address):
                 raise Refused(f"{host} is an address of a private network, to which nothing is sent.")
-    return addresses[0]
+    return list(dict.fromkeys(addresses))
 
 
 def is_public(address: str) -> bool:

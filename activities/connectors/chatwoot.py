@@ -2,7 +2,8 @@
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from uuid import UUID
 
 import httpx
 
-from activities.connectors.addresses import reachable_address
+from activities.connectors.addresses import addresses_of
 from activities.connectors.connector import ChannelToUse, Outgoing, Refused, Sent, Suppressed, TryAgain
 from activities.connectors.webhook import retry_after
 from domain.chatwoot import DELIVERY_ID, number_of
@@ -88,7 +89,7 @@ class _Account:
 
     client: httpx.AsyncClient
     url: httpx.URL
-    address: str
+    addresses: Sequence[str]
     """Where the host is: what was found to be allowed is what is connected to."""
     token: str
     bot_token: str | None
@@ -102,8 +103,8 @@ class _Account:
         base = str(channel.settings["base_url"]).rstrip("/")
         url = httpx.URL(f"{base}/api/v1/accounts/{channel.settings['account_id']}/conversations")
         port = url.port or (443 if url.scheme == "https" else 80)
-        address = await reachable_address(url.host, port, private=private)
-        return cls(client, url, address, tokens[0], bots[0])
+        addresses = await addresses_of(url.host, port, private=private)
+        return cls(client, url, addresses, tokens[0], bots[0])
 
     async def find_message(self, number: int, delivery_id: UUID, since: datetime) -> str | None:
         """The message of the conversation that carries the delivery's id, among those not older than ``since``."""
@@ -146,23 +147,46 @@ class _Account:
         token: str | None = None,
     ) -> Mapping[str, Any]:
         """The answer's document, or why there is none (``NotDelivered``)."""
-        try:
-            async with self.client.stream(
+        headers = {"api_access_token": token or self.token, "Host": self.url.netloc.decode()}
+        requests = [
+            self.client.build_request(
                 method,
-                self.url.copy_with(host=self.address, path=f"{self.url.path}/{path}"),
+                self.url.copy_with(host=address, path=f"{self.url.path}/{path}"),
                 json=document,
                 params=query,
-                headers={"api_access_token": token or self.token, "Host": self.url.netloc.decode()},
+                headers=headers,
                 extensions={"sni_hostname": self.url.host},
-                follow_redirects=False,
-            ) as answer:
-                body = await _read(answer)
+            )
+            for address in self.addresses
+        ]
+        try:
+            answer, body = await self._first(requests)
         except httpx.HTTPError as error:
             after = _SETTLED_AFTER if method == "POST" else None
             raise TryAgain(f"Chatwoot did not answer ({type(error).__name__}).", after=after) from error
         if answer.is_success:
             return _document(answer, body)
         raise _refusal(answer, body)
+
+    async def _first(self, requests: Sequence[httpx.Request]) -> tuple[httpx.Response, bytes]:
+        """The answer of the first address that can be connected to: one that cannot has been told nothing."""
+        *others, last = requests
+        for each in others:
+            with suppress(httpx.ConnectError, httpx.ConnectTimeout):
+                return await self._read(each)
+        return await self._read(last)
+
+    async def _read(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
+        answer = await self.client.send(request, stream=True)
+        try:
+            body = bytearray()
+            async for chunk in answer.aiter_bytes():
+                body += chunk
+                if len(body) > _LARGEST_ANSWER:
+                    raise TryAgain("Chatwoot's answer was too long.")
+            return answer, bytes(body)
+        finally:
+            await answer.aclose()
 
 
 def _refusal(answer: httpx.Response, body: bytes) -> TryAgain | Refused:
@@ -180,15 +204,6 @@ def _refusal(answer: httpx.Response, body: bytes) -> TryAgain | Refused:
     if status >= 500 or status == 408:
         return TryAgain(f"Chatwoot answered {status}.")
     return Refused(f"Chatwoot answered {status}.")
-
-
-async def _read(answer: httpx.Response) -> bytes:
-    body = bytearray()
-    async for chunk in answer.aiter_bytes():
-        body += chunk
-        if len(body) > _LARGEST_ANSWER:
-            raise TryAgain("Chatwoot's answer was too long.")
-    return bytes(body)
 
 
 def _document(answer: httpx.Response, body: bytes) -> Mapping[str, Any]:

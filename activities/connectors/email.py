@@ -51,14 +51,14 @@ def compose(outgoing: Outgoing, message: OutgoingMessage, address: str) -> Email
     settings = outgoing.channel.settings
     sender = str(settings["from_address"])
     mail = EmailMessage()
-    mail["From"] = formataddr((str(settings.get("from_name") or ""), sender))
-    mail["To"] = formataddr((outgoing.customer.name or "", address))
+    mail["From"] = formataddr((_one_line(settings.get("from_name")), sender))
+    mail["To"] = formataddr((_one_line(outgoing.customer.name), address))
     mail["Subject"] = _subject(outgoing)
     mail["Date"] = format_datetime(message.sent_at)
     mail["Message-ID"] = message_id(outgoing.key, sender)
-    thread = [known for each in outgoing.earlier if (known := _known_as(each, sender)) is not None]
+    thread = [known for each in outgoing.earlier if (known := _known_as(each)) is not None]
     if thread:
-        mail["In-Reply-To"] = _answered(outgoing, sender) or thread[-1]
+        mail["In-Reply-To"] = _answered(outgoing) or thread[-1]
         mail["References"] = " ".join(dict.fromkeys(thread))
     if message.author_kind != AGENT:
         mail["Auto-Submitted"] = "auto-generated"  # so that nobody's absence is announced to us
@@ -70,23 +70,25 @@ def compose(outgoing: Outgoing, message: OutgoingMessage, address: str) -> Email
 def _subject(outgoing: Outgoing) -> str:
     if outgoing.ticket is None:
         return "Re: your message" if outgoing.earlier else "A message for you"
-    title = " ".join(outgoing.ticket.title.split())
-    return f"Re: {title} (#{outgoing.ticket.number})"
+    return f"Re: {_one_line(outgoing.ticket.title)} (#{outgoing.ticket.number})"
 
 
-def _answered(outgoing: Outgoing, sender: str) -> str | None:
+def _one_line(words: object) -> str:
+    """What may stand in a header."""
+    return " ".join(str(words or "").split())
+
+
+def _answered(outgoing: Outgoing) -> str | None:
     """The latest mail that a person wrote us."""
     found = [each for each in outgoing.earlier if each.author_kind == CUSTOMER and not each.automatic]
-    return next((known for each in reversed(found) if (known := _known_as(each, sender)) is not None), None)
+    return next((known for each in reversed(found) if (known := _known_as(each)) is not None), None)
 
 
-def _known_as(earlier: EarlierMessage, sender: str) -> str | None:
+def _known_as(earlier: EarlierMessage) -> str | None:
     """The Message-ID of an earlier message; ``None`` for one that was no mail, and for a machine's."""
     if earlier.automatic:
         return None
-    if earlier.author_kind != CUSTOMER:
-        return message_id(earlier.delivery_key, sender) if earlier.delivery_key else None
-    known = earlier.external_id.strip()
+    known = (earlier.external_id if earlier.author_kind == CUSTOMER else earlier.provider_id or "").strip()
     inner = known.removeprefix("<").removesuffix(">")
     local, at, domain = inner.rpartition("@")
     plain = inner.isascii() and inner.isprintable() and not set(inner) & set(' <>,;()"')

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import ssl
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import httpx
 from standardwebhooks import Webhook
 
-from activities.connectors.addresses import reachable_address
+from activities.connectors.addresses import addresses_of
 from activities.connectors.connector import Outgoing, Refused, Sent, TryAgain
 from db.channel_secrets import SIGNING
 from domain.delivery import DeliveryKind
@@ -31,14 +32,15 @@ class WebhookConnector:
     """Posts deliveries to the channel's ``reply_url``, signed with the channel's secrets.
 
     ``private`` allows addresses of private networks. ``seconds`` is for each step, and three times as much for all.
+    ``tls`` says whose certificates are believed; those the system trusts, where it does not.
     """
 
     safe_to_repeat = True  # the receiver knows a repetition by its webhook-id
 
-    def __init__(self, *, private: bool = False, seconds: float = 10) -> None:
+    def __init__(self, *, private: bool = False, seconds: float = 10, tls: ssl.SSLContext | None = None) -> None:
         self._private = private
         self._seconds = seconds
-        self._tls = ssl.create_default_context()
+        self._tls = tls or ssl.create_default_context()
 
     async def send(self, outgoing: Outgoing) -> Sent:
         """See ``Connector``."""
@@ -62,27 +64,38 @@ class WebhookConnector:
     async def _post(self, url: httpx.URL, body: str, headers: dict[str, str]) -> tuple[int, httpx.Headers, bytes]:
         port = url.port or (443 if url.scheme == "https" else 80)
         timeout = httpx.Timeout(self._seconds)
-        async with httpx.AsyncClient(verify=self._tls, trust_env=False, timeout=timeout) as client:
-            # The whole, since a receiver may send a byte every few seconds for ever.
-            async with asyncio.timeout(self._seconds * 3):
-                address = await reachable_address(url.host, port, private=self._private)
-                request = client.build_request(
-                    "POST",
-                    url.copy_with(host=address),
-                    content=body.encode(),
-                    headers={**headers, "Host": url.netloc.decode()},
-                    extensions={"sni_hostname": url.host},
-                )
-                answer = await client.send(request, stream=True)
-                try:
-                    read = b""
-                    async for chunk in answer.aiter_bytes():
-                        read += chunk
-                        if len(read) > _MOST_READ:
-                            break
-                    return answer.status_code, answer.headers, read[:_MOST_READ]
-                finally:
-                    await answer.aclose()
+        # The whole, since a receiver may send a byte every few seconds for ever.
+        async with asyncio.timeout(self._seconds * 3):
+            async with httpx.AsyncClient(verify=self._tls, trust_env=False, timeout=timeout) as client:
+                *others, last = await addresses_of(url.host, port, private=self._private)
+                for address in others:
+                    # One that cannot be connected to has been told nothing, so the next may be asked.
+                    with suppress(httpx.ConnectError, httpx.ConnectTimeout):
+                        return await _ask(client, url, address, body, headers)
+                return await _ask(client, url, last, body, headers)
+
+
+async def _ask(
+    client: httpx.AsyncClient, url: httpx.URL, address: str, body: str, headers: dict[str, str]
+) -> tuple[int, httpx.Headers, bytes]:
+    """Post to one address of the URL's host, whose name the certificate has to have."""
+    request = client.build_request(
+        "POST",
+        url.copy_with(host=address),
+        content=body.encode(),
+        headers={**headers, "Host": url.netloc.decode()},
+        extensions={"sni_hostname": url.host},
+    )
+    answer = await client.send(request, stream=True)
+    try:
+        read = b""
+        async for chunk in answer.aiter_bytes():
+            read += chunk
+            if len(read) > _MOST_READ:
+                break
+        return answer.status_code, answer.headers, read[:_MOST_READ]
+    finally:
+        await answer.aclose()
 
 
 def payload(outgoing: Outgoing) -> dict[str, Any]:

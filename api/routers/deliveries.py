@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 from sqlalchemy import select
 
-from api.deliveries import send_again, shown
+from api.deliveries import give_up, send_again, shown
 from api.dependencies import Caller, Session
 from api.idempotency import Idempotency, once
 from api.own import find_own
@@ -50,10 +50,21 @@ async def read_delivery(delivery_id: UUID, caller: Caller, session: Session) -> 
 async def deliver_again(delivery_id: UUID, caller: Caller, session: Session, request: Idempotency) -> Response:
     """What has failed, was suppressed, or may have arrived is tried for another day, under the key it had.
 
-    Whoever sends again what is `uncertain` accepts that the customer may be told it twice.
+    What is pending is tried at once. Whoever sends again what is `uncertain` accepts that the customer may be told it
+    twice.
     """
 
     async def work() -> DeliveryView:
         return await send_again(session, caller, delivery_id)
+
+    return await once(session, caller.organization_id, request, work)
+
+
+@router.post("/{delivery_id}/give-up", response_model=DeliveryView, summary="Try a delivery no more")
+async def give_delivery_up(delivery_id: UUID, caller: Caller, session: Session, request: Idempotency) -> Response:
+    """What is pending has failed, and the conversation's next one goes out. An attempt under way may still arrive."""
+
+    async def work() -> DeliveryView:
+        return await give_up(session, caller, delivery_id)
 
     return await once(session, caller.organization_id, request, work)

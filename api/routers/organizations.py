@@ -72,7 +72,10 @@ async def edit_organization(
     async def work() -> OrganizationView:
         # Not FOR UPDATE: every row that names the organization holds a key share, and two of us would deadlock.
         organization = await session.get_one(Organization, caller.organization_id, with_for_update={"key_share": True})
-        for name, value in document.model_dump(exclude_none=True).items():
+        news = document.model_dump(exclude_none=True)
+        if said := news.pop("customer_messages", None):
+            organization.customer_messages = {**organization.customer_messages, **said}
+        for name, value in news.items():
             setattr(organization, name, value)
         await session.flush()
         if document.member_capacity is not None:

@@ -41,7 +41,13 @@ class CreateMessage(Document):
     external_id: ExternalId | None = None
     author_name: Name | None = None
     sent_at: Moment | None = Field(default=None, description="The sender's time; now, if left out.")
-    automatic: bool = Field(default=False, description="A machine's reply (out of office): it moves nothing.")
+    automatic: bool = Field(
+        default=False,
+        description="Known to be a machine's reply (out of office), which moves nothing; else it is found out.",
+    )
+    headers: dict[str, str] = Field(
+        default_factory=dict, max_length=100, description="An email's, which tell automatic replies."
+    )
     deliver: bool = Field(
         default=True, description="Whether an agent's message goes out by the channel; false where it has been said."
     )

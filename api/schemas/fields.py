@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from domain.message_template import MAX_TEMPLATE
 from domain.ticket import MAX_DESCRIPTION, MAX_TAG, MAX_TAGS, MAX_TITLE
 
 MAX_BODY = 20_000
@@ -55,6 +56,7 @@ Name = Annotated[str, _Trimmed, StringConstraints(max_length=100), _Storable]
 Title = Annotated[str, _Trimmed, StringConstraints(max_length=MAX_TITLE), _Storable]
 Description = Annotated[str, StringConstraints(max_length=MAX_DESCRIPTION), _Storable]
 Body = Annotated[str, StringConstraints(min_length=1, max_length=MAX_BODY), _Storable]
+TemplateText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEMPLATE), _Storable]
 Reason = Annotated[str, _Trimmed, StringConstraints(max_length=500), _Storable]
 ExternalId = Annotated[str, _Trimmed, StringConstraints(max_length=200), _Storable]
 Email = Annotated[
@@ -67,6 +69,14 @@ Sought = Annotated[str, StringConstraints(max_length=200), _Storable]
 Span = Annotated[timedelta, AfterValidator(_span)]
 """A length of time, ISO 8601: ``PT4H``, ``P3D``."""
 Capacity = Annotated[int, Field(ge=1, le=10_000, description="Tickets, open and in progress, at one time.")]
+LanguageTag = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True, max_length=35, to_lower=True, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$"
+    ),
+    Field(examples=["es", "pt-BR"]),
+]
+"""A language, kept in small letters."""
 Moment = Annotated[AwareDatetime, AfterValidator(_moment)]
 """RFC 3339 with its offset."""
 

@@ -189,6 +189,7 @@ class RequesterView(View):
     external_id: str | None
     name: str | None
     email: str | None
+    language: str | None = Field(description="In which they are told things, where it is known.")
     created_at: datetime
     erased_at: datetime | None
 

@@ -1,12 +1,15 @@
 """Organizations and API keys as clients send and see them."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 
-from api.schemas.fields import Capacity, Document, Moment, Name, Span, View
+from api.schemas.fields import Capacity, Document, LanguageTag, Moment, Name, Span, View
+from domain.events import CustomerMessageKind
 from domain.permissions import Scope
+from domain.wording import DEFAULT_LANGUAGE, is_said
 
 
 class CreateOrganization(Document):
@@ -18,17 +21,33 @@ class CreateOrganization(Document):
     auto_close_after: Span = timedelta(days=3)
     reopen_window: Span = timedelta(days=30)
     member_capacity: Capacity | None = None
+    language: LanguageTag = DEFAULT_LANGUAGE
+
+
+class SaidToCustomers(Document):
+    """Which kinds of messages the system sends to customers by itself; what is left out stays."""
+
+    reminder: bool | None = None
+    resolved: bool | None = None
+    closed: bool | None = None
+    reopened: bool | None = None
 
 
 class EditOrganization(Document):
     """The settings to change; what is left out stays."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"auto_close_after": "P5D"}]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"auto_close_after": "P5D", "language": "es", "customer_messages": {"closed": True}}]
+        }
+    )
 
     name: Name | None = None
     auto_close_after: Span | None = None
     reopen_window: Span | None = None
     member_capacity: Capacity | None = None
+    language: LanguageTag | None = Field(default=None, description="Of customers whose own is not known.")
+    customer_messages: SaidToCustomers | None = None
 
 
 class OrganizationView(View):
@@ -41,7 +60,17 @@ class OrganizationView(View):
         description="After closing, how long a customer's message reopens the same ticket.", examples=["P30D"]
     )
     member_capacity: int | None = Field(description="For members whose team has none either; without one any number.")
+    language: str = Field(examples=["en"])
+    customer_messages: dict[CustomerMessageKind, bool] = Field(
+        description="Which kinds of messages customers are told by the system itself.",
+        examples=[{"reminder": True, "resolved": True, "closed": False, "reopened": False}],
+    )
     created_at: datetime
+
+    @field_validator("customer_messages", mode="before")
+    @classmethod
+    def _with_defaults(cls, chosen: Mapping[str, bool]) -> dict[CustomerMessageKind, bool]:
+        return {kind: is_said(kind, chosen) for kind in CustomerMessageKind}
 
 
 class CreateApiKey(Document):

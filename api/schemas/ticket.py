@@ -7,7 +7,20 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from api.schemas.fields import Description, Document, Email, ExternalId, Name, Named, Reason, Tags, Title, View, named
+from api.schemas.fields import (
+    Description,
+    Document,
+    Email,
+    ExternalId,
+    LanguageTag,
+    Name,
+    Named,
+    Reason,
+    Tags,
+    Title,
+    View,
+    named,
+)
 from api.schemas.sla import ClockView
 from db.tickets import RecordedTicket
 from domain.clocks import Metric
@@ -25,6 +38,7 @@ class RequesterDocument(Document):
     external_id: ExternalId | None = None
     name: Name | None = None
     email: Email | None = None
+    language: LanguageTag | None = Field(default=None, description="In which they are told things, if it is known.")
 
 
 class CreateTicket(Document):
@@ -49,6 +63,10 @@ class CreateTicket(Document):
     priority: Priority = Priority.NORMAL
     tags: Tags = Field(default_factory=list)
     channel: ChannelKind = ChannelKind.API
+    channel_id: UUID | None = Field(
+        default=None,
+        description="One of the organization's channels, by which the customer is answered; sets `channel`.",
+    )
     source: Source = Source.API
     team_id: UUID | None = None
     assignee_id: UUID | None = None

@@ -16,6 +16,7 @@ from db.models.sla import CalendarRow, SlaPolicyRow, SlaPolicyVersion
 from db.models.table import Table
 from db.models.teamwork import BulkChange, TicketLink, TicketMerge, TicketPresence, TicketWatcher
 from db.models.ticket import TicketEventRow, TicketRow
+from db.models.wording import MessageTemplate
 
 __all__ = [
     "Account",
@@ -42,6 +43,7 @@ __all__ = [
     "Mail",
     "Member",
     "Message",
+    "MessageTemplate",
     "Note",
     "Notification",
     "NotificationSettings",

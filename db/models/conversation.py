@@ -33,7 +33,8 @@ class Channel(Table):
 class Requester(Table):
     """A customer who writes; ``external_id`` is the caller's own name for them.
 
-    ``erased_at`` is when what was known of them was erased for the last time.
+    ``language`` is the tag of the one they are told things in, ``None`` where it is not known. ``erased_at`` is when
+    what was known of them was erased for the last time.
     """
 
     __tablename__ = "requesters"
@@ -43,6 +44,7 @@ class Requester(Table):
     external_id: Mapped[str | None]
     name: Mapped[str | None]
     email: Mapped[str | None]
+    language: Mapped[str | None]
     erased_at: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
 

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Index, String
+from sqlalchemy import Index, String, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -15,7 +15,8 @@ class Organization(Table):
 
     ``member_capacity`` is how many tickets a member is given at most where neither member nor team says; ``None`` is
     any number. ``rules_revision`` counts changes of what messages are judged by, so that processes know when to read
-    it again.
+    it again. ``language`` is that of customers whose own is not known; ``customer_messages`` says by kind
+    (``domain.events.CustomerMessageKind``) whether it is said at all, where the organization has chosen.
     """
 
     __tablename__ = "organizations"
@@ -27,6 +28,8 @@ class Organization(Table):
     member_capacity: Mapped[int | None]
     next_ticket_number: Mapped[int] = mapped_column(default=1, server_default="1")
     rules_revision: Mapped[int] = mapped_column(default=0, server_default="0")
+    language: Mapped[str] = mapped_column(default="en", server_default="en")
+    customer_messages: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default=text("'{}'"))
     created_at: Mapped[CreatedAt]
 
 

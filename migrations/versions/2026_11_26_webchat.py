@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "20261126_webchat"
-down_revision = "20261126_deliveries"
+down_revision = "20261126_templates"
 branch_labels = None
 depends_on = None
 

@@ -22,6 +22,7 @@ from activities.connectors.connector import (
 )
 from domain.chatwoot import DELIVERY_ID, conversation_external_id
 from domain.delivery import DeliveryKind
+from embedded.ports import LOOPBACK
 from tests.chatwoot_server import (
     ACCOUNT,
     BOT_TOKEN,
@@ -80,6 +81,17 @@ async def test_a_reply_is_said_and_carries_its_delivery(
     assert message["content_attributes"] == {DELIVERY_ID: str(delivery.id)}
     assert message["source_id"] is None, "Chatwoot would not pass it on to the customer's channel"
     assert installation.requests[-1][2]["message_type"] == "outgoing"
+
+
+async def test_another_address_is_asked_where_one_cannot_be_connected_to(
+    installation: ChatwootServer, connector: ChatwootConnector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def two(*_: object, **__: object) -> list[str]:
+        return ["127.0.0.2", LOOPBACK]  # nobody listens at the first
+
+    monkeypatch.setattr("activities.connectors.chatwoot.addresses_of", two)
+    await connector.send(outgoing(installation))
+    assert installation.said() == ["I am here."]
 
 
 async def test_taking_over_and_handing_back_is_a_note_and_the_status(

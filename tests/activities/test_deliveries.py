@@ -1,7 +1,9 @@
 """Deliveries to receivers that behave as receivers do: nothing is said twice, nothing is lost, and each says why."""
 
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -28,6 +30,7 @@ from domain.delivery import ConnectorName, DeliveryKind, DeliveryState
 from domain.ids import message_id
 from domain.ticket import Ticket
 from tests import mailbox, receiver
+from tests.certificates import Authority
 from tests.mailbox import Mailbox
 from tests.receiver import Receiver
 
@@ -258,6 +261,27 @@ async def test_private_addresses_are_refused_unless_they_are_allowed(
     assert platform.requests == []
 
 
+@pytest.mark.parametrize(("name", "believed"), [("localhost", True), ("other.example", False)])
+async def test_the_certificate_has_to_have_the_name_and_not_the_address(
+    sessions: Sessions, ticket: Ticket, tmp_path: Path, name: str, *, believed: bool
+) -> None:
+    authority = Authority(tmp_path / "authority")
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(*authority.issue(name))
+    connector = WebhookConnector(private=True, tls=ssl.create_default_context(cafile=authority.file))
+    deliveries = Deliveries(sessions, {ConnectorName.WEBHOOK: connector}, SEAL)
+    async with receiver.receiver(serving) as platform:
+        await on_channel(sessions, ticket, "api", reply_url=f"https://localhost:{platform.port}/answers")
+        delivery_id = await says(sessions, ticket, "Hello")
+        if believed:
+            assert (await attempt(deliveries, ticket, delivery_id)).state is DeliveryState.SENT
+            assert platform.said() == ["Hello"]
+        else:
+            with pytest.raises(ApplicationError, match="cannot be reached"):
+                await attempt(deliveries, ticket, delivery_id)
+            assert platform.requests == []
+
+
 @pytest.mark.parametrize(
     ("does", "why", "taken"),
     [
@@ -324,6 +348,33 @@ async def test_an_answer_by_email_stands_in_the_customers_thread(
     ]
     assert (reminding["Auto-Submitted"], reminding["X-Auto-Response-Suppress"]) == ("auto-generated", "All")
     assert reminding.get_content().split() == ["Please", "answer."]
+
+
+@pytest.mark.parametrize("does", [mailbox.Does.REFUSE, mailbox.Does.REFUSE_CONTENT])
+async def test_a_refused_mail_has_failed_and_says_why(
+    deliveries: Deliveries, sessions: Sessions, ticket: Ticket, box: Mailbox, does: mailbox.Does
+) -> None:
+    await by_email(sessions, ticket)
+    delivery_id = await says(sessions, ticket, "Hello")
+    box.will([does])
+    for _ in range(2):
+        outcome = await attempt(deliveries, ticket, delivery_id)
+        assert outcome.state is DeliveryState.FAILED
+        assert "The mail server answered 55" in str(outcome.reason)
+    assert (box.offered, box.mails) == (1, [])
+
+
+async def test_names_cannot_add_headers(
+    deliveries: Deliveries, sessions: Sessions, ticket: Ticket, box: Mailbox
+) -> None:
+    await by_email(sessions, ticket)
+    async with sessions.begin() as session:
+        named = update(Requester).where(Requester.id == ticket.requester_id)
+        await session.execute(named.values(name="Sam\r\nBcc: all@example.com"))
+    assert (await attempt(deliveries, ticket, await says(sessions, ticket, "Hello"))).state is DeliveryState.SENT
+    [mail] = box.mails
+    assert mail["Bcc"] is None
+    assert mail["To"] == '"Sam Bcc: all@example.com" <customer@example.com>'
 
 
 async def test_a_machine_is_not_answered_by_another_and_a_person_may(

@@ -69,6 +69,23 @@ async def test_automatic_reply_is_told_and_moves_nothing(tenant: Tenant, status:
     assert await new_events(tenant, ticket) == [("customer_replied", None)]
 
 
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        ("I am out of the office until Monday.", {}),
+        ("Thank you for your message.", {"Auto-Submitted": "auto-replied"}),
+    ],
+)
+async def test_automatic_reply_that_nobody_calls_one_is_found_out(
+    tenant: Tenant, body: str, headers: dict[str, str]
+) -> None:
+    ticket = await tenant.ticket("waiting")
+    said = await tenant.message(ticket, body=body, headers=headers)
+    assert (said.status_code, said.json()["automatic"]) == (201, True)
+    now = await tenant.reload(ticket)
+    assert (now["status"], now["timers"]) == ("waiting", ticket["timers"])
+
+
 async def test_automatic_reply_to_a_closed_ticket_is_kept_and_nothing_else(tenant: Tenant) -> None:
     ticket = await tenant.ticket("closed")
     assert (await tenant.message(ticket, body="Away until Monday", automatic=True)).status_code == 201

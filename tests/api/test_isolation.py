@@ -92,6 +92,7 @@ async def test_lists_show_nothing_of_another_organization(
     [
         ("/tickets", {"title": "A", "team_id": "{/teams}"}, "team_id"),
         ("/tickets", {"title": "A", "assignee_id": "{/members}"}, "assignee_id"),
+        ("/tickets", {"title": "A", "channel_id": "{/channels}"}, "channel_id"),
         ("/tickets/{ticket_id}/notes", {"body": "A", "mention_ids": ["{/members}"]}, "mention_ids"),
         ("/tickets/{ticket_id}/assignment", {"team_id": "{/teams}"}, "team_id"),
         ("/tickets/{ticket_id}/assignment", {"assignee_id": "{/members}"}, "assignee_id"),
@@ -104,7 +105,7 @@ async def test_nothing_of_another_organization_can_be_named(
     furnished: Things, stranger: Tenant, path: str, document: Json, field: str
 ) -> None:
     mine, theirs = furnished, Things(stranger)
-    for kind in ("teams", "members", "escalation-ladders"):
+    for kind in ("teams", "members", "escalation-ladders", "channels"):
         await mine.fill(f"/{kind}/{{id}}")
 
     def naming(value: Any) -> Any:

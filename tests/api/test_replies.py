@@ -110,10 +110,33 @@ async def test_what_was_refused_is_sent_again_by_hand_under_its_key(desk: Tenant
     found = await becomes(desk, said["delivery"], "failed")
     assert (found["reason"], found["tried"]) == ("The receiver answered 410.", 1)
     again = await desk.post(f"/deliveries/{found['id']}/send-again")
-    assert (again["state"], again["reason"]) == ("pending", None)
+    assert (again["state"], again["finished_at"]) == ("pending", None)
     await becomes(desk, said["delivery"], "sent")
     assert len({got.id for got in platform.requests}) == 1
     refusal = await desk.call("POST", f"/deliveries/{found['id']}/send-again")
+    assert (refusal.status_code, refusal.json()["code"]) == (409, "already_delivered")
+
+
+async def test_a_person_need_not_wait_for_the_next_attempt(desk: Tenant, platform: Receiver) -> None:
+    held = await conversation(desk, platform)
+    path = f"/conversations/{held['external_id']}/replies"
+    platform.will([Does.PUT_OFF, Does.PUT_OFF])
+    first, second, third = [(await desk.post(path, {"body": body}))["delivery"] for body in ("One", "Two", "Three")]
+
+    async def put_off(times: int) -> bool:
+        found = await desk.get(f"/deliveries/{first['id']}")
+        return (found["tried"], found["reason"]) == (times, "The receiver answered 429.")
+
+    assert await eventually(lambda: put_off(1), 20)
+    await desk.post(f"/deliveries/{first['id']}/send-again")
+    assert await eventually(lambda: put_off(2), 20), "it is tried at once, and not in an hour"
+    given_up = await desk.post(f"/deliveries/{first['id']}/give-up")
+    assert (given_up["state"], given_up["reason"]) == ("failed", "The receiver answered 429.")
+    for delivery in (second, third):
+        await becomes(desk, delivery, "sent")
+    assert platform.said() == ["Two", "Three"]
+    assert (await desk.get("/deliveries", state="failed"))["items"][0]["id"] == first["id"]
+    refusal = await desk.call("POST", f"/deliveries/{second['id']}/give-up")
     assert (refusal.status_code, refusal.json()["code"]) == (409, "already_delivered")
 
 
@@ -182,3 +205,19 @@ async def test_without_a_secret_an_answer_waits_and_a_new_secret_is_shown_once(
     assert (await desk.call("POST", path, {})).json()["old_until"] is not None
     await becomes(desk, said["delivery"], "sent")
     assert first["secret"] not in (await desk.call("GET", "/channels")).text
+
+
+async def test_what_a_ticket_says_by_itself_goes_out_by_its_channel(desk: Tenant, platform: Receiver) -> None:
+    held = await conversation(desk, platform)
+    requester = {"external_id": "customer-1", "name": "Sam", "language": "es"}
+    ticket = await desk.ticket(channel_id=held["channel_id"], requester=requester)
+    assert ticket["channel"] == "whatsapp"
+    for _ in range(2):
+        await desk.post(f"/tickets/{ticket['id']}/status", {"to": "resolved"}, key="resolve")
+    [said] = (await desk.get(f"/tickets/{ticket['id']}/messages"))["items"]
+    await becomes(desk, said["delivery"], "sent")
+    assert platform.said() == [said["body"]]
+    assert said["body"].startswith("Hola, Sam:")
+    [got] = platform.requests
+    assert got.document["data"]["message"]["author"] == "system"
+    assert got.document["data"]["ticket"] == {"id": ticket["id"], "number": ticket["number"]}

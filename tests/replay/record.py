@@ -17,15 +17,17 @@ from uuid import uuid4
 
 from pydantic import SecretStr
 from sqlalchemy import select
-from temporalio.client import Client, WorkflowUpdateFailedError
+from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
 
 from activities.signatures import EraseRequester, ExportRequest
 from db.engine import make_engine, make_sessions
+from db.mail import MailToCome
 from db.models import Export, Mail
 from domain.assignment import Assignment
 from domain.clocks import Metric
 from domain.commands import AgentReplied, Erase, Merge
-from domain.ids import gathering_workflow_id, mail_workflow_id
+from domain.ids import deliveries_workflow_id, gathering_workflow_id, mail_workflow_id
 from domain.ladders import LadderStep, Notify, RaisePriority, ReminderAction, ReminderLadder, ReminderStep, Target
 from domain.priority import Priority
 from domain.ticket import Status
@@ -35,12 +37,15 @@ from embedded.schema import migrate
 from embedded.temporal import EmbeddedTemporal
 from settings import Settings
 from tests.mailbox import mailbox
+from tests.receiver import Does, receiver
 from tests.support import drain, eventually
+from tests.workflows.answers import conversation_on, says
 from tests.workflows.office import Life, Office
 from tests.workflows.past import Past, escalation_event
 from tests.workflows.queue import change_member, hand_out_by_workflow, remove_member
 from tests.workflows.rules import Rules
 from worker import make_worker
+from workflows.bell import make_bell
 from workflows.erasure import ErasureWorkflow
 from workflows.export import ExportWorkflow, StartExport
 from workflows.payloads import data_converter
@@ -247,6 +252,31 @@ async def told_by_mail(office: Office) -> Kept:
     return {"mails-of-member": gathering.id, "mail": sending.id, "sweep": sweep.id}
 
 
+async def answered(office: Office) -> Kept:
+    """A customer is answered three times: the receiver fails first, refuses the second, and puts the third off.
+
+    That one is tried again by hand.
+    """
+    await office.open()
+    async with receiver() as platform:
+        platform.will([Does.FAIL, Does.TAKE, Does.REFUSE, Does.PUT_OFF])
+        conversation_id = await conversation_on(office, platform)
+        await says(office, conversation_id, "One", "Two", "Three")
+        await eventually(lambda: len(platform.requests) == 4, 30)
+        # The activity has to have said that it waits.
+        delivering = office.client.get_workflow_handle(deliveries_workflow_id(conversation_id))
+        await eventually(lambda: _waits_to_try_again(delivering), 30)
+        await make_bell(office.client, office.settings)(MailToCome(changed_ids={conversation_id}))
+        await delivering.result()
+        assert platform.said() == ["One", "Three"]
+    return {"deliveries": delivering.id}
+
+
+async def _waits_to_try_again(delivering: WorkflowHandle[Any, Any]) -> bool:
+    pending = (await delivering.describe()).raw_description.pending_activities
+    return any(each.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED for each in pending)
+
+
 async def merged(office: Office) -> Kept:
     """One ticket goes into another, having been refused to go into itself."""
     await office.open()
@@ -327,6 +357,7 @@ LIVES: tuple[Callable[[Office], Awaitable[Kept]], ...] = (
     waits_for_somebody,
     owner_removed,
     told_by_mail,
+    answered,
     merged,
     forgotten,
     taken_along,
@@ -383,6 +414,7 @@ async def _working() -> AsyncIterator[Callable[[], Office]]:
                 smtp_port=box.port,
                 smtp_security="none",
                 mail_gather=3 * MOMENT,
+                webhook_private_addresses=True,
             )
             async with _office_of(settings) as new_office:
                 yield new_office

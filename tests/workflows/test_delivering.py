@@ -9,20 +9,15 @@ from pydantic import SecretStr
 from sqlalchemy import select, update
 from temporalio.testing import WorkflowEnvironment
 
-from db.channel_secrets import SIGNING, Seal, keep_secret
-from db.deliveries import message_to_come
-from db.mail import ring_for
-from db.models import Channel, Conversation, Delivery, Message, Requester
-from domain.ids import deliveries_workflow_id, message_id
+from db.models import Delivery
+from domain.ids import deliveries_workflow_id
 from embedded.temporal import EmbeddedTemporal
 from settings import Settings
 from tests.receiver import Does, Receiver, receiver
 from tests.support import eventually
+from tests.workflows.answers import conversation_on, says
 from tests.workflows.office import Office
-from workflows.bell import make_bell
 from workflows.delivering import DeliveringWorkflow, StartDelivering
-
-SECRET = "whsec_" + "QUJDRA" * 6 + "QUI="
 
 
 @pytest.fixture
@@ -43,58 +38,6 @@ def settings(database_url: str, temporal_server: EmbeddedTemporal) -> Settings:
         webhook_private_addresses=True,
         webhook_timeout=timedelta(seconds=1),
     )
-
-
-async def conversation_on(office: Office, platform: Receiver) -> UUID:
-    conversation_id, requester_id, channel_id = uuid4(), uuid4(), uuid4()
-    async with office.sessions.begin() as session:
-        session.add(Requester(id=requester_id, organization_id=office.id))
-        session.add(
-            Channel(
-                id=channel_id,
-                organization_id=office.id,
-                kind="whatsapp",
-                name=str(channel_id),
-                settings={"reply_url": platform.url},
-                created_at=datetime.now(UTC),
-            )
-        )
-        await session.flush()
-        session.add(
-            Conversation(
-                id=conversation_id,
-                organization_id=office.id,
-                channel="whatsapp",
-                channel_id=channel_id,
-                requester_id=requester_id,
-            )
-        )
-        seal = Seal("0" * 32)
-        await keep_secret(session, seal, office.id, channel_id, purpose=SIGNING, plain=SECRET)
-    return conversation_id
-
-
-async def says(office: Office, conversation_id: UUID, *bodies: str, ring: bool = True) -> list[UUID]:
-    """Store agents' messages in one transaction, and have them delivered."""
-    made: list[UUID | None] = []
-    async with office.sessions() as session:
-        async with session.begin():
-            for body in bodies:
-                message = Message(
-                    id=message_id(conversation_id, body),
-                    organization_id=office.id,
-                    conversation_id=conversation_id,
-                    external_id=body,
-                    author_kind="agent",
-                    body=body,
-                    sent_at=datetime.now(UTC),
-                )
-                session.add(message)
-                await session.flush()
-                made.append(await message_to_come(session, message))
-        if ring:
-            await ring_for(session, make_bell(office.client, office.settings))
-    return [each for each in made if each is not None]
 
 
 async def states(office: Office, delivery_ids: list[UUID]) -> list[str]:
