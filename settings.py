@@ -223,6 +223,14 @@ class Settings(DatabaseSettings):
         ge=0,
         description="Requests a minute of one key or session, in each API process; 0 for no limit.",
     )
+    visitor_rate_limit: int = Field(
+        default=60, ge=0, description="Requests a minute of one visitor of a web chat, in each API process; 0 for none."
+    )
+    stranger_rate_limit: int = Field(
+        default=600,
+        ge=0,
+        description="Of one network, a minute: web chats opened, and signatures that do not hold; 0 for no limit.",
+    )
     oidc_issuer: str | None = Field(default=None, description="OpenID Connect provider; off if not set.")
     oidc_client_id: str | None = None
     oidc_client_secret: SecretStr | None = Field(default=None, validate_default=True)

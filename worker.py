@@ -14,6 +14,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.backtest import Backtests
 from activities.bulk import BulkChanges
+from activities.connectors.chatwoot import ChatwootConnector
 from activities.connectors.connector import Connector
 from activities.connectors.email import EmailConnector
 from activities.connectors.webhook import WebhookConnector
@@ -142,6 +143,7 @@ def _connectors(settings: Settings) -> dict[ConnectorName, Connector]:
     return {
         ConnectorName.WEBHOOK: WebhookConnector(private=settings.webhook_private_addresses, seconds=seconds),
         ConnectorName.EMAIL: EmailConnector(_mail_server(settings)),
+        ConnectorName.CHATWOOT: ChatwootConnector(private=settings.webhook_private_addresses, seconds=seconds),
     }
 
 

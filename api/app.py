@@ -29,7 +29,9 @@ from api.routers import (
     backtests,
     bulk_changes,
     calendars,
+    channel_secrets,
     channels,
+    chatwoot,
     codec,
     conversations,
     decisions,
@@ -38,6 +40,7 @@ from api.routers import (
     escalation_events,
     escalation_ladders,
     health,
+    incoming_webhooks,
     invitations,
     links,
     live_events,
@@ -56,9 +59,12 @@ from api.routers import (
     tickets,
     unsubscribing,
     watchers,
+    webchat,
 )
 from api.rule_book import RuleBooks
 from api.second_opinion import second_opinion
+from api.webchat_feed import WebchatFeed
+from api.webchat_origins import WebchatOrigins
 from db.engine import make_application_engine, make_reads, make_sessions
 from db.queues import Queue, Queues
 from domain.detection.human_request import HumanRequestDetector, builtin_detector
@@ -79,6 +85,10 @@ _NOUNS = (
     watchers,
     links,
     channels,
+    channel_secrets,
+    incoming_webhooks,
+    chatwoot,
+    webchat,
     bulk_changes,
     conversations,
     deliveries,
@@ -132,6 +142,7 @@ def create_app(settings: Settings, tracing: Tracing | None = None, metrics: ApiM
     )
     longest = settings.command_timeout + settings.database_timeout + settings.read_model_wait
     app.add_middleware(BodyLimit, largest=LARGEST_BODY)
+    app.add_middleware(WebchatOrigins)
     app.add_middleware(RequestLog)
     app.add_middleware(problems.LastResort, seconds=longest.total_seconds())  # around the log, which it may cut short
     _measure(metrics, settings)
@@ -186,6 +197,7 @@ def _lifespan(
         engine = make_application_engine(settings)
         listener = Listener(settings)
         read_model, live_feed = ReadModel(listener), LiveFeed(listener, make_reads(engine))
+        webchat_feed = WebchatFeed(listener)
         listener.start()
         live_feed.start()
         try:
@@ -199,15 +211,19 @@ def _lifespan(
                     temporal=temporal,
                     read_model=read_model,
                     live_feed=live_feed,
+                    webchat_feed=webchat_feed,
                     bell=make_bell(temporal, settings),
                     rule_books=RuleBooks(make_reads(engine)),
                     reader=Reader(detector, builtin_scorer(), opinion),
                     passwords=Passwords(),
                     rate_limits=RateLimits(settings.rate_limit),
+                    visitor_limits=RateLimits(settings.visitor_rate_limit, whose="A visitor"),
+                    strangers=RateLimits(settings.stranger_rate_limit, whose="A network"),
                     oidc=OidcClient.of(settings),
                 )
                 yield
         finally:
+            webchat_feed.stop()
             await live_feed.stop()
             await listener.stop()
             await engine.dispose()

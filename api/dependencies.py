@@ -23,6 +23,7 @@ from api.reader import Reader
 from api.rule_book import RuleBooks
 from api.security import hash_api_key, same_secret
 from api.sessions import COOKIE, SECURE_COOKIE, client_address, refuse_other_sites, session_hash, token_of
+from api.webchat_feed import WebchatFeed
 from db.audit import Origin, audit_by
 from db.callers import Credentials, SessionCaller, find_by_key, find_by_session, note_use_of_key, prolong_session
 from db.engine import Sessions
@@ -44,11 +45,14 @@ class Services:
     temporal: Client
     read_model: ReadModel
     live_feed: LiveFeed
+    webchat_feed: WebchatFeed
     bell: Bell
     rule_books: RuleBooks
     reader: Reader
     passwords: Passwords
     rate_limits: RateLimits
+    visitor_limits: RateLimits
+    strangers: RateLimits
     oidc: OidcClient | None
 
 

@@ -34,18 +34,18 @@ class Guesses:
         """Wrong passwords: first for the address, whose count a right one forgets, then by the client."""
         return (
             Limit(self._bucket("password-of", email), FAILURES_OF_ADDRESS, WINDOW),
-            Limit(self._bucket("password-by", _network(request)), FAILURES_OF_CLIENT, WINDOW),
+            Limit(self._bucket("password-by", network_of(request)), FAILURES_OF_CLIENT, WINDOW),
         )
 
     def of_token(self, request: Request) -> Sequence[Limit]:
         """Tokens from mails that are none, by the client."""
-        return (Limit(self._bucket("token-by", _network(request)), FAILURES_OF_CLIENT, WINDOW),)
+        return (Limit(self._bucket("token-by", network_of(request)), FAILURES_OF_CLIENT, WINDOW),)
 
     def of_resets(self, request: Request, email: str) -> Sequence[Limit]:
         """Mails that somebody has us send, for the address and by the client."""
         return (
             Limit(self._bucket("reset-of", email), RESETS_OF_ADDRESS, RESET_WINDOW),
-            Limit(self._bucket("reset-by", _network(request)), RESETS_OF_CLIENT, RESET_WINDOW),
+            Limit(self._bucket("reset-by", network_of(request)), RESETS_OF_CLIENT, RESET_WINDOW),
         )
 
     async def count(self, limits: Sequence[Limit]) -> None:
@@ -73,7 +73,7 @@ class Guesses:
         return hmac.digest(self._secret.get_secret_value().encode(), f"guess:{what}:{whom}".encode(), sha256)
 
 
-def _network(request: Request) -> str:
+def network_of(request: Request) -> str:
     """The client's address; of IPv6 the /64, which is one customer's."""
     given = client_address(request) or "unknown"
     try:

@@ -7,14 +7,19 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
 
+from api.channel_doors import by_chatwoot, by_webhook
 from api.dependencies import operator, principal, signed_in
+from api.webchat import visitor
 from domain.permissions import OPERATIONS, Access
 
 _ASKED_BY: dict[Access, Callable[..., Any]] = {
     Access.GRANTED: principal,
     Access.OPERATOR: operator,
     Access.SIGNED_IN: signed_in,
+    Access.VISITOR: visitor,
 }
+_ASKED_BY_ANY: dict[Access, tuple[Callable[..., Any], ...]] = {Access.CHANNEL: (by_webhook, by_chatwoot)}
+"""Where one of several will do."""
 
 
 def check_permissions(app: FastAPI, prefix: str) -> None:
@@ -41,6 +46,11 @@ def _fault(operation: str, route: APIRoute) -> str | None:
         if (guard in asked) != (access is permission.access):
             verb = "asks" if guard in asked else "does not ask"
             return f"{operation} is {permission.access}, but {verb} {guard.__name__}"
+    for access, guards in _ASKED_BY_ANY.items():
+        found = [guard for guard in guards if guard in asked]
+        if len(found) != int(access is permission.access):
+            verb = "asks" if found else "asks none of"
+            return f"{operation} is {permission.access}, but {verb} {' and '.join(each.__name__ for each in guards)}"
     return None
 
 

@@ -1,4 +1,4 @@
-"""How many requests a key or a session may send: a token bucket each, in this process."""
+"""How many requests a key, a session or a visitor may send: a token bucket each, in this process."""
 
 import math
 import time
@@ -40,11 +40,14 @@ class Standing:
 
 
 class RateLimits:
-    """Buckets by key or session; ``limit`` requests a minute, 0 for no limit."""
+    """Buckets by key or session, or by whatever ``whose`` names; ``limit`` requests a minute, 0 for no limit."""
 
-    def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, limit: int, clock: Callable[[], float] = time.monotonic, *, whose: str = "This key or session"
+    ) -> None:
         self._limit = limit
         self._clock = clock
+        self._whose = whose
         self._buckets: dict[UUID, Bucket] = {}
 
     def take(self, request: Request, who: UUID) -> None:
@@ -54,9 +57,7 @@ class RateLimits:
         standing, wait = self.draw(who)
         setattr(request.state, _STATE, standing)
         if wait is not None:
-            raise Problem(
-                "rate_limited", f"This key or session may send {self._limit} requests a minute.", retry_after=wait
-            )
+            raise Problem("rate_limited", f"{self._whose} may send {self._limit} requests a minute.", retry_after=wait)
 
     def draw(self, who: UUID) -> tuple[Standing, int | None]:
         """Take one from the bucket; with it the seconds to wait, ``None`` where one was left."""

@@ -12,6 +12,10 @@ ACCESS = "baton_access"
 """``LISTEN``: a session, a key or a member may no longer do what it could."""
 
 
+WEBCHAT = "baton_webchat"
+"""``LISTEN``: something was said in a conversation of a web chat; a trigger of ``messages`` says in which."""
+
+
 def ticket_payload(ticket_id: UUID, version: int) -> str:
     """What a notification on ``TICKETS`` says."""
     return f"{ticket_id}:{version}"

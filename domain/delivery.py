@@ -51,12 +51,13 @@ class ConnectorName(StrEnum):
     WEBHOOK = "webhook"
     EMAIL = "email"
     WEBCHAT = "webchat"
+    CHATWOOT = "chatwoot"
 
 
 FETCHED = frozenset({ConnectorName.WEBCHAT})
 """Connectors to which nothing is sent: what is pending waits for its reader to fetch it."""
 
-TOLD_OF_HANDING_OVER = frozenset({ConnectorName.WEBHOOK})
+TOLD_OF_HANDING_OVER = frozenset({ConnectorName.WEBHOOK, ConnectorName.CHATWOOT})
 """Connectors behind which there may be a bot that has to know whose turn it is."""
 
 

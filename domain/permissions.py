@@ -38,6 +38,8 @@ class Access(StrEnum):
     """How somebody has to be known to ask for an operation."""
 
     PUBLIC = "public"  # nobody has to; what is sent is a password or a token
+    CHANNEL = "channel"  # a platform, by its signature with a secret of the channel
+    VISITOR = "visitor"  # a visitor of a web chat, by the token that opening it gave them
     OPERATOR = "operator"  # the operator's key
     SIGNED_IN = "signed_in"  # a session, whatever its organization
     GRANTED = "granted"  # a session or an API key of an organization, with the role and the scope
@@ -95,6 +97,8 @@ _SUPERVISORS = frozenset({Role.OWNER, Role.ADMIN, Role.SUPERVISOR})
 _ADMINISTRATORS = frozenset({Role.OWNER, Role.ADMIN})
 
 _PUBLIC = Permission(Access.PUBLIC)
+_CHANNEL = Permission(Access.CHANNEL)
+_VISITOR = Permission(Access.VISITOR)
 _SIGNED_IN = Permission(Access.SIGNED_IN)
 
 
@@ -172,6 +176,14 @@ OPERATIONS: Mapping[str, Permission] = {
     "PUT /channels/{channel_id}": _WRITE_SETTINGS,
     "DELETE /channels/{channel_id}": _WRITE_SETTINGS,
     "POST /channels/{channel_id}/secrets": _WRITE_SETTINGS,
+    "GET /channels/{channel_id}/secrets": _READ_SETTINGS,
+    "DELETE /channels/{channel_id}/secrets/{secret_id}": _WRITE_SETTINGS,
+    "POST /channels/{channel_id}/webhook": _CHANNEL,
+    "POST /channels/{channel_id}/chatwoot": _CHANNEL,
+    "POST /webchat/{channel_id}/visits": _PUBLIC,
+    "POST /webchat/{channel_id}/messages": _VISITOR,
+    "GET /webchat/{channel_id}/messages": _VISITOR,
+    "GET /webchat/{channel_id}/events": _VISITOR,
     "GET /requesters": _READ_CONVERSATIONS,
     "GET /requesters/{requester_id}": _READ_CONVERSATIONS,
     "GET /requesters/{requester_id}/conversations": _READ_CONVERSATIONS,
@@ -290,7 +302,12 @@ def as_markdown() -> str:
     lines = [f"| operation | {' | '.join(heads)} |", "| --- " * (len(heads) + 1) + "|"]
     for operation, permission in {**OPERATIONS, **BEYOND}.items():
         if permission.access is not Access.GRANTED:
-            words = {Access.PUBLIC: "nobody has to be known", Access.OPERATOR: "the operator's key"}
+            words = {
+                Access.PUBLIC: "nobody has to be known",
+                Access.OPERATOR: "the operator's key",
+                Access.CHANNEL: "a signature with a secret of the channel",
+                Access.VISITOR: "a visitor's token",
+            }
             cells = ["", "", "", "", words.get(permission.access, "any session")]
         else:
             cells = ["yes" if role in permission.roles else "" for role in Role] + [f"`{permission.scope}`"]

@@ -1,8 +1,6 @@
 """Channels: the ways customers write in."""
 
-from base64 import b64encode
 from datetime import UTC, datetime
-from secrets import token_bytes
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Response
@@ -14,10 +12,7 @@ from api.idempotency import Idempotency, once
 from api.own import find_own
 from api.pagination import Page, Paging, page_by_time
 from api.problems import Problem, unique_or
-from api.routers.tickets import Acting
 from api.schemas.channel import ChannelDocument, ChannelView
-from api.schemas.delivery import ChangeSecret, ChannelSecretView
-from db.channel_secrets import SIGNING, Seal, keep_secret
 from db.models import Channel, Conversation
 from db.rules import rule_naming, rules_changed
 
@@ -78,38 +73,6 @@ async def delete_channel(channel_id: UUID, caller: Caller, session: Session, req
         await rules_changed(session, caller.organization_id)
 
     return await once(session, caller.organization_id, request, work, status=204)
-
-
-@router.post(
-    "/{channel_id}/secrets",
-    status_code=201,
-    response_model=ChannelSecretView,
-    summary="Make a new secret to sign a channel's webhooks with",
-)
-async def change_secret(channel_id: UUID, document: ChangeSecret, acting: Acting, request: Idempotency) -> Response:
-    """The answer shows the secret once. For a while deliveries are signed with the old one too, so that none is lost.
-
-    Without a secret nothing is sent to a `reply_url`.
-    """
-    caller, session = acting.caller, acting.session
-    seal = Seal(acting.services.settings.secret_key.get_secret_value())
-
-    async def work() -> ChannelSecretView:
-        await find_own(session, caller, Channel, channel_id, "channel", lock=True)
-        secret = f"whsec_{b64encode(token_bytes(32)).decode()}"
-        old_until = datetime.now(UTC) + document.old_for if document.old_for else None
-        await keep_secret(
-            session,
-            seal,
-            caller.organization_id,
-            channel_id,
-            purpose=SIGNING,
-            plain=secret,
-            others_until=old_until,
-        )
-        return ChannelSecretView(channel_id=channel_id, secret=secret, old_until=old_until)
-
-    return await once(session, caller.organization_id, request, work, status=201, secret="secret")  # noqa: S106 - a field
 
 
 async def _write(session: AsyncSession, caller: Principal, row: Channel, document: ChannelDocument) -> ChannelView:

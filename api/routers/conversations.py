@@ -1,6 +1,8 @@
 """Conversations: messages in, what was decided on them, and the conversation as it is."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Path, Response
 from fastapi.responses import JSONResponse
@@ -52,7 +54,17 @@ async def take_message(external_id: KnownAs, document: IncomingMessage, tickets:
 
     Sent again it is answered as before, with status 200, and what an error had left undone is done.
     """
-    intake = Intake(tickets)
+    return await take_one(Intake(tickets), external_id, document)
+
+
+@router.post("/messages/batch", summary="Take in many messages at once")
+async def take_batch(batch: Batch, tickets: Acting) -> BatchView:
+    """Each is kept and decided on as if it had come alone; one that is not valid is refused and holds up no other."""
+    return await take_many(Intake(tickets), batch.messages, history=batch.history)
+
+
+async def take_one(intake: Intake, external_id: str, document: IncomingMessage) -> Response:
+    """Keep a message and tell its ticket; the answer, or the problem there is with it."""
     [arrival] = await intake.take([(external_id, document)])
     if isinstance(arrival, Problem):
         raise arrival
@@ -60,23 +72,29 @@ async def take_message(external_id: KnownAs, document: IncomingMessage, tickets:
     if arrival.untold is not None:
         raise arrival.untold
     headers = {} if arrival.fresh else {REPLAYED: "true"}
-    view = _view(arrival)
+    view = incoming_view(arrival)
     status = 201 if arrival.fresh else 200
     return Response(view.model_dump_json(), status, headers, media_type=JSONResponse.media_type)
 
 
-@router.post("/messages/batch", summary="Take in many messages at once")
-async def take_batch(batch: Batch, tickets: Acting) -> BatchView:
-    """Each is kept and decided on as if it had come alone; one that is not valid is refused and holds up no other."""
-    rows: list[RowView | None] = [None] * len(batch.messages)
+async def take_many(
+    intake: Intake, raws: Sequence[dict[str, Any]], *, history: bool = False, channel_id: UUID | None = None
+) -> BatchView:
+    """Keep messages, those that are valid, and tell their tickets; what became of each.
+
+    With ``channel_id`` they have come by this channel, and one that names another is not valid.
+    """
+    rows: list[RowView | None] = [None] * len(raws)
     valid: list[tuple[int, IncomingRow]] = []
-    for place, raw in enumerate(batch.messages):
+    for place, raw in enumerate(raws):
         try:
-            valid.append((place, IncomingRow.model_validate(raw)))
+            row = IncomingRow.model_validate(raw)
+            valid.append((place, row if channel_id is None else by_channel(row, channel_id)))
         except ValidationError as error:
             rows[place] = RowView(row=place, status=RowStatus.REFUSED, problem=invalid_document(error))
-    intake = Intake(tickets)
-    arrivals = await intake.take([(row.conversation, row) for _, row in valid], history=batch.history)
+        except Problem as problem:
+            rows[place] = RowView(row=place, status=RowStatus.REFUSED, problem=_document(problem))
+    arrivals = await intake.take([(row.conversation, row) for _, row in valid], history=history)
     await intake.tell([each for each in arrivals if isinstance(each, Arrival)])
     for (place, _), each in zip(valid, arrivals, strict=True):
         rows[place] = _row(place, each)
@@ -89,6 +107,13 @@ async def take_batch(batch: Batch, tickets: Acting) -> BatchView:
         refused=counted[RowStatus.REFUSED],
         rows=done,
     )
+
+
+def by_channel(row: IncomingRow, channel_id: UUID) -> IncomingRow:
+    """The message as one that has come by the channel; ``invalid_reference`` where it names another, or a kind."""
+    if row.channel is not None or row.channel_id not in (None, channel_id):
+        raise Problem("invalid_reference", "A message is of the channel by whose door it comes.", at="channel_id")
+    return row.model_copy(update={"channel_id": channel_id})
 
 
 @router.get("/conversations", summary="List conversations")
@@ -144,15 +169,16 @@ def _row(place: int, taken: Arrival | Problem) -> RowView:
         return RowView(row=place, status=RowStatus.REFUSED, problem=_document(taken))
     if taken.untold is not None:
         problem = _document(taken.untold)
-        return RowView(row=place, status=RowStatus.UNTOLD, message=_view(taken), problem=problem)
-    return RowView(row=place, status=RowStatus.STORED if taken.fresh else RowStatus.KNOWN, message=_view(taken))
+        return RowView(row=place, status=RowStatus.UNTOLD, message=incoming_view(taken), problem=problem)
+    return RowView(row=place, status=RowStatus.STORED if taken.fresh else RowStatus.KNOWN, message=incoming_view(taken))
 
 
 def _document(problem: Problem) -> dict[str, Any]:
     return problem_document(problem.code, problem.detail, problem.extra)
 
 
-def _view(arrival: Arrival) -> IncomingView:
+def incoming_view(arrival: Arrival) -> IncomingView:
+    """A message that was taken in, as its sender sees it."""
     kept, message = arrival.kept, arrival.message
     return IncomingView(
         id=message.id,

@@ -17,10 +17,10 @@ router = APIRouter(prefix="/events", tags=["live events"])
 HEARTBEAT_SECONDS = 15
 """A comment goes that often, so that neither side takes a quiet connection for a dead one."""
 
-_SEND_SECONDS = 30
+SEND_SECONDS = 30
 """A client that takes nothing for that long is let go; it comes again with its last id."""
 
-_COME_AGAIN_MS = 1000
+COME_AGAIN_MS = 1000
 
 _DESCRIBED: dict[int | str, dict[str, Any]] = {
     200: {
@@ -54,13 +54,13 @@ async def follow(
     if last_event_id and after is None:
         raise Problem("invalid_cursor", "Last-Event-ID is not one of ours; begin again without it.")
     return EventSourceResponse(
-        _sent(services.live_feed, caller, after), ping=HEARTBEAT_SECONDS, send_timeout=_SEND_SECONDS, sep="\n"
+        _sent(services.live_feed, caller, after), ping=HEARTBEAT_SECONDS, send_timeout=SEND_SECONDS, sep="\n"
     )
 
 
 async def _sent(feed: LiveFeed, caller: Caller, after: Position | None) -> AsyncIterator[ServerSentEvent]:
     async with feed.stream(caller.organization_id, caller.credentials, after) as stream:
-        yield ServerSentEvent("{}", event="hello", id=str(stream.position), retry=_COME_AGAIN_MS, sep="\n")
+        yield ServerSentEvent("{}", event="hello", id=str(stream.position), retry=COME_AGAIN_MS, sep="\n")
         async for each in stream.events():
             yield _event(each)
 

@@ -1,12 +1,12 @@
 """Deliveries, and secrets of channels, as clients see them."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from api.schemas.fields import Body, Document, ExternalId, Moment, Name, Span, View
+from api.schemas.fields import Body, Document, ExternalId, Moment, Name, View
 from domain.delivery import AttemptOutcome, DeliveryKind, DeliveryState
 
 
@@ -60,22 +60,3 @@ class Reply(Document):
     author_name: Name | None = None
     sent_at: Moment | None = Field(default=None, description="When it was said; now, if left out.")
     deliver: bool = Field(default=True, description="False for what the customer has been told already.")
-
-
-class ChangeSecret(Document):
-    """A new secret for a channel's webhooks, while receivers still learn of it."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{}, {"old_for": "PT1H"}]})
-
-    old_for: Span | None = Field(
-        default=timedelta(days=1),
-        description="How long deliveries are signed with the old secret too; null ends it at once.",
-    )
-
-
-class ChannelSecretView(View):
-    """A secret just made. It is shown this once; it is null when the request is sent again."""
-
-    channel_id: UUID
-    secret: str | None = Field(examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])
-    old_until: datetime | None = Field(description="Until when deliveries are signed with the old one as well.")

@@ -7,6 +7,7 @@ from tests.api.chat import Chat, escalation_event
 from tests.api.tenant import Json, Tenant, new_tenant
 
 WHATSAPP: Json = {"kind": "whatsapp", "name": "WhatsApp", "settings": {"reply_url": "https://example.com/replies"}}
+CHATWOOT: Json = {"connector": "chatwoot", "base_url": "https://c.example", "account_id": 1}
 EMAIL: Json = {"kind": "email", "name": "Mail", "settings": {"from_address": "help@example.com", "from_name": "Help"}}
 
 
@@ -35,6 +36,11 @@ async def test_channel_is_created_read_listed_replaced_and_deleted(tenant: Tenan
         ("whatsapp", {"reply_url": f"https://example.com/{'a' * 2000}"}, "body/settings/reply_url"),
         ("whatsapp", "reply_url", "body/settings"),
         ("pigeon", {}, "body/kind"),
+        ("webchat", CHATWOOT | {"account_id": None}, "body/settings/account_id"),
+        ("webchat", CHATWOOT | {"base_url": "https://u:p@c.example"}, "body/settings/base_url"),
+        ("webchat", CHATWOOT | {"connector": "pigeon"}, "body/settings/connector"),
+        ("whatsapp", {"allowed_origins": ["https://shop.example"]}, "body/settings/allowed_origins"),
+        ("webchat", {"allowed_origins": [], "reply_url": "https://b.example"}, "body/settings/reply_url"),
     ],
 )
 async def test_how_to_answer_is_checked_by_kind(tenant: Tenant, kind: str, answers: Any, at: str) -> None:

@@ -14,6 +14,7 @@ SECURITY: dict[Access, list[Json]] = {
     Access.GRANTED: [{"HTTPBearer": []}, {"Session": []}],
     Access.OPERATOR: [{"HTTPBearer": []}],
     Access.SIGNED_IN: [{"Session": []}],
+    Access.VISITOR: [{"Visitor": []}],
     Access.PUBLIC: [],
 }
 
@@ -28,7 +29,11 @@ def test_every_operation_is_described(operation: Operation) -> None:
     for status, answer in successes.items():
         content = answer.get("content", {})
         # All answers are JSON, but for the stream of live events and files.
-        media = "text/event-stream" if operation.below_prefix == "/events" else "application/json"
+        media = (
+            "text/event-stream"
+            if operation.below_prefix in ("/events", "/webchat/{channel_id}/events")
+            else "application/json"
+        )
         files = [each for each in content if each not in ("application/json", media)]
         assert bool(files or content.get(media, {}).get("schema")) == (status != "204")
 
@@ -41,7 +46,14 @@ def test_every_operation_says_which_problems_it_answers_with(operation: Operatio
             "application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemView"}}
         }
     assert operation.access is not None
-    assert operation.details.get("security", []) == SECURITY[operation.access]
+    assert operation.details.get("security", []) == _security(operation)
+
+
+def _security(operation: Operation) -> list[Json]:
+    if operation.access is Access.CHANNEL:
+        return [{"Chatwoot": []}] if operation.path.endswith("/chatwoot") else [{"StandardWebhooks": []}]
+    assert operation.access is not None
+    return SECURITY[operation.access]
 
 
 def test_operation_ids_are_unique() -> None:

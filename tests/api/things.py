@@ -46,13 +46,27 @@ class Things:
             making = getattr(self, f"_make_{collection[1:].replace('-', '_')}", None)
             self.ids[collection] = await (making() if making else self._make(_MADE_AT.get(collection, collection)))
         made = self.ids[collection]
-        if collection == "/links":
-            del self.ids[collection]  # of the ticket the path names, and gone with it: each path gets its own
+        if collection in ("/links", "/secrets"):
+            del self.ids[collection]  # of what the path names, and gone with it: each path gets its own
         return made
 
     async def _make(self, path: str) -> str:
         made: str = (await self.tenant.post(path, _EXAMPLES["POST", path][0]))["id"]
         return made
+
+    async def _make_channels(self) -> str:
+        """With a name of its own: one that was deleted is made again."""
+        document = {**_EXAMPLES["POST", "/channels"][0], "name": f"Channel {uuid4()}"}
+        return str((await self.tenant.post("/channels", document))["id"])
+
+    async def _make_secrets(self) -> str:
+        return str((await self.tenant.post(f"/channels/{await self._thing('/channels')}/secrets", {}))["id"])
+
+    async def _make_webchat(self) -> str:
+        """A channel that pages may show."""
+        settings = {"allowed_origins": ["https://shop.example"]}
+        made = await self.tenant.post("/channels", {"kind": "webchat", "name": f"Chat {uuid4()}", "settings": settings})
+        return str(made["id"])
 
     async def _make_sla_rollouts(self) -> str:
         policy = await self._thing("/sla-policies")

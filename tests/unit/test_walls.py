@@ -12,8 +12,10 @@ APPLICATION = ("activities", "api", "db", "workflows", "worker.py")
 
 SEE_EVERY_ORGANIZATION = {
     "activities/walls.py": "for the activities it lists, each with its reason",
+    "api/channel_doors.py": "a channel is known by its id and a signature, before its organization is",
     "api/dependencies.py": "who signs in, or is invited, is not of one organization yet",
     "api/live_feed.py": "one reading serves the streams of all organizations",
+    "api/webchat_origins.py": "a browser asks for a channel by its id, before anybody has come",
 }
 """Who may look past the wall, and why."""
 

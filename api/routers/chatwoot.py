@@ -1,0 +1,97 @@
+"""What Chatwoot posts: events of agent bots and webhooks, of which those about messages are taken in."""
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from sqlalchemy import select
+
+from api.channel_doors import ChatwootDoor, Door, again_for_chatwoot
+from api.intake import Intake
+from api.problems import MEDIA_TYPE, Problem, ProblemView
+from api.routers.conversations import incoming_view
+from api.schemas.intake import IncomingMessage, Writer
+from api.schemas.ticket import RequesterDocument
+from api.schemas.webhook import ChatwootView
+from api.tickets import Tickets
+from db.echoes import note_echo
+from db.models import Member
+from domain.chatwoot import Author, ChatMessage, ChatwootEvent, Left, Received, read_event
+from domain.events import Actor, ActorKind
+
+router = APIRouter(prefix="/channels/{channel_id}/chatwoot", tags=["conversations"])
+
+
+_NOT_TAKEN: dict[int | str, dict[str, Any]] = {
+    500: {"model": ProblemView, "description": "Something is away; send it again", "content": {MEDIA_TYPE: {}}}
+}
+
+
+@router.post("", responses=_NOT_TAKEN, summary="Take in an event of Chatwoot's, by its signature")
+async def take_event(event: ChatwootEvent, door: ChatwootDoor) -> ChatwootView:
+    """`message_created` is taken in once; all else is answered with why it is left.
+
+    Whatever is away is answered with 500: of an agent bot's events Chatwoot sends those again, and no others.
+    """
+    settings = door.channel.settings
+    found = read_event(event, door.channel.id, settings["account_id"], settings.get("inbox_id"))
+    if isinstance(found, Left):
+        return ChatwootView(message=None, left=found.why)
+    with again_for_chatwoot():
+        return await _take(door, found)
+
+
+async def _take(door: Door, found: Received) -> ChatwootView:
+    tickets, message = door.tickets, found.message
+    async with tickets.session.begin():
+        ours = await note_echo(tickets.session, door.channel.id, found.provider_id, found.delivery_id)
+    if ours:
+        return ChatwootView(message=None, left="Baton itself has sent it")
+    intake = Intake(await _written_by(tickets, message))
+    [arrival] = await intake.take([(message.conversation, incoming_message(message, door.channel.id))])
+    if isinstance(arrival, Problem):
+        raise arrival
+    await intake.tell([arrival])
+    if arrival.untold is not None:
+        raise arrival.untold
+    return ChatwootView(message=incoming_view(arrival), left=None)
+
+
+async def _written_by(tickets: Tickets, message: ChatMessage) -> Tickets:
+    """Acting for the member who has the address of the agent in Chatwoot, where there is one."""
+    if message.agent_email is None:
+        return tickets
+    caller = tickets.caller
+    async with tickets.services.reads() as session:
+        row = (
+            await session.execute(
+                select(Member.id, Member.name).where(
+                    Member.organization_id == caller.organization_id,
+                    Member.email == message.agent_email.casefold(),
+                    Member.status == "active",
+                )
+            )
+        ).one_or_none()
+    if row is None:
+        return tickets
+    actor = Actor(kind=ActorKind.MEMBER, id=row.id, name=row.name)
+    return replace(tickets, caller=replace(caller, actor=actor))
+
+
+def incoming_message(message: ChatMessage, channel_id: UUID) -> IncomingMessage:
+    """The message as the intake takes it."""
+    contact = message.contact
+    return IncomingMessage(
+        external_id=message.external_id,
+        author={Author.CUSTOMER: Writer.CUSTOMER, Author.BOT: Writer.BOT, Author.AGENT: Writer.AGENT}[message.author],
+        author_name=message.author_name,
+        body=message.body,
+        sent_at=message.sent_at,
+        channel_id=channel_id,
+        requester=RequesterDocument(external_id=contact.external_id, name=contact.name, email=contact.email)
+        if contact
+        else None,
+        tags=list(message.labels),
+        automatic=message.automatic,
+    )

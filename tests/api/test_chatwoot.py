@@ -1,0 +1,302 @@
+"""Chatwoot's events in: customers, bots and agents write; notes, echoes and other inboxes are left."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from sqlalchemy import select
+from temporalio.client import Client
+
+from db.deliveries import message_to_come
+from db.engine import make_engine, make_sessions
+from db.models import Delivery, Message
+from domain.chatwoot import DELIVERY_ID
+from domain.delivery import DeliveryState
+from embedded.temporal import EmbeddedTemporal
+from settings import Settings
+from tests.api.chat import ASKS_FOR_A_PERSON, escalation_event
+from tests.api.running import serving, settings_for, working
+from tests.api.tenant import Json, Tenant, new_tenant
+from tests.chatwoot_server import (
+    ACCOUNT,
+    INBOX,
+    SECRET,
+    USER_TOKEN,
+    ChatwootServer,
+    Conversation,
+    Failure,
+    chatwoot_server,
+    posted,
+    signed,
+)
+from tests.support import eventually
+
+AGENT = {"id": 5, "name": "Ana in Chatwoot", "email": "Ana@chatwoot.example", "type": "user"}
+
+
+async def chatwoot_channel(tenant: Tenant, **settings: Any) -> str:
+    """A channel that is an inbox of Chatwoot's, with the secret of its webhook."""
+    answers = {
+        "connector": "chatwoot",
+        "base_url": "https://chat.example.com",
+        "account_id": ACCOUNT,
+        "inbox_id": INBOX,
+    }
+    document = {"kind": "webchat", "name": f"Chatwoot {uuid4()}", "settings": answers | settings}
+    made = await tenant.post("/channels", document)
+    await tenant.post(f"/channels/{made['id']}/secrets", {"secret": SECRET})
+    return str(made["id"])
+
+
+@pytest.fixture
+async def channel(tenant: Tenant) -> str:
+    return await chatwoot_channel(tenant)
+
+
+@pytest.fixture
+def chat() -> Conversation:
+    return ChatwootServer().conversation()
+
+
+def event(chat: Conversation, content: str | None, **fields: Any) -> Json:
+    """With ids of its own: they go on through all tests of the module."""
+    return _INSTALLATION.event(chat, content, **fields)
+
+
+_INSTALLATION = ChatwootServer()
+
+
+async def test_a_customer_who_asks_for_a_person_gets_a_ticket(
+    http: httpx.AsyncClient, tenant: Tenant, channel: str, chat: Conversation
+) -> None:
+    await escalation_event(tenant, {"human_requested": True}, "Asks", actions={"create_ticket": True})
+    chat.labels = ["Billing"]
+    document = event(chat, ASKS_FOR_A_PERSON)
+    first = await posted(http, channel, document)
+    assert first.status_code == 200, first.text
+    message = first.json()["message"]
+    assert [each["rule"] for each in message["decisions"]] == ["Asks"]
+    conversation = await tenant.get(f"/conversations/chatwoot:{channel}:52")
+    assert (conversation["channel_id"], conversation["tags"]) == (channel, ["billing"])
+    assert conversation["ticket_id"] == message["ticket_id"]
+    ticket = await eventually(lambda: tenant.get(f"/tickets/{message['ticket_id']}"))
+    assert (ticket["requester"]["name"], ticket["requester"]["email"]) == ("A customer", "customer@example.com")
+    again = await posted(http, channel, document)
+    assert again.json()["message"]["id"] == message["id"]
+    assert len((await tenant.get(f"/conversations/chatwoot:{channel}:52/messages"))["items"]) == 1
+
+
+async def test_who_writes_decides_whether_the_customer_waits(
+    http: httpx.AsyncClient, tenant: Tenant, channel: str, chat: Conversation
+) -> None:
+    member = await tenant.member(name="Ana", email="ana@chatwoot.example")
+    bot = {"id": 2, "name": "Bot", "type": "agent_bot"}
+    waits = []
+    for document in (
+        event(chat, "Hello?"),
+        event(chat, "One moment", message_type="outgoing", sender=bot),
+        event(chat, "Thanks for writing", message_type="template", sender={}),
+        event(chat, "I am here", message_type="outgoing", sender=AGENT, created_at=datetime.now(UTC).isoformat()),
+    ):
+        answer = await posted(http, channel, document)
+        assert answer.status_code == 200, answer.text
+        waits.append(answer.json()["message"]["waiting_since"] is not None)
+    assert waits == [True, True, True, False]
+    said = (await tenant.get(f"/conversations/chatwoot:{channel}:52/messages"))["items"]
+    assert [each["author_kind"] for each in said] == ["customer", "bot", "bot", "agent"]
+    assert said[3]["author_id"] == member["id"], "the member with the agent's address"
+    assert (said[0]["author_name"], said[3]["author_name"]) == ("A customer", "Ana in Chatwoot")
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"private": True, "message_type": "outgoing", "sender": AGENT}, "private notes stay in Chatwoot"),
+        ({"inbox": {"id": 4}}, "it is of another inbox"),
+        ({"account": {"id": 2}}, "it is of another account"),
+        ({"event": "conversation_status_changed"}, "conversation_status_changed changes nothing here"),
+        ({"event": "webwidget_triggered", "conversation": None}, "webwidget_triggered changes nothing here"),
+    ],
+)
+async def test_what_is_left_says_why(tenant: Tenant, channel: str, chat: Conversation, fields: Json, why: str) -> None:
+    answer = await posted(tenant.client, channel, event(chat, "Hello?") | fields)
+    assert (answer.status_code, answer.json()) == (200, {"message": None, "left": why})
+    assert (await tenant.get("/conversations"))["items"] == []
+
+
+async def test_an_automatic_reply_makes_nobody_wait(http: httpx.AsyncClient, channel: str, chat: Conversation) -> None:
+    attributes = {"email": {"auto_reply": True}}
+    answer = await posted(http, channel, event(chat, "I am away.", content_attributes=attributes))
+    assert (answer.json()["message"]["automatic"], answer.json()["message"]["waiting_since"]) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"secret": "another-secret"}, "No secret"),
+        ({"at": datetime.now(UTC).timestamp() - 400}, "five minutes"),
+    ],
+)
+async def test_what_chatwoot_did_not_sign_is_refused(
+    http: httpx.AsyncClient, channel: str, chat: Conversation, how: Json, words: str
+) -> None:
+    refusal = await posted(http, channel, event(chat, "Hello?"), **how)
+    assert (refusal.status_code, refusal.json()["code"]) == (401, "invalid_signature")
+    assert words in refusal.json()["detail"]
+
+
+@pytest.mark.parametrize("header", ["X-Chatwoot-Signature", "X-Chatwoot-Timestamp"])
+async def test_a_header_that_is_missing_is_named(
+    http: httpx.AsyncClient, channel: str, chat: Conversation, header: str
+) -> None:
+    body, headers = signed(event(chat, "Hello?"))
+    del headers[header]
+    answer = await http.post(f"/api/v1/channels/{channel}/chatwoot", content=body, headers=headers)
+    assert (answer.status_code, header in answer.json()["detail"]) == (401, True)
+
+
+async def test_a_changed_body_and_a_channel_of_another_kind_are_refused(
+    http: httpx.AsyncClient, tenant: Tenant, channel: str, chat: Conversation
+) -> None:
+    body, headers = signed(event(chat, "Hello?"))
+    path = f"/api/v1/channels/{channel}/chatwoot"
+    changed = await http.post(path, content=body.replace(b"Hello", b"Hallo"), headers=headers)
+    assert changed.status_code == 401
+    assert (await http.post(path, content=body, headers=headers)).status_code == 200
+    whatsapp = await tenant.post("/channels", {"kind": "whatsapp", "name": "W"})
+    assert (await posted(http, whatsapp["id"], event(chat, "Hello?"))).status_code == 401
+
+
+async def test_a_bot_and_a_webhook_sign_each_with_their_own_secret(
+    http: httpx.AsyncClient, tenant: Tenant, channel: str, chat: Conversation
+) -> None:
+    path = f"/channels/{channel}/secrets"
+    await tenant.post(path, {"secret": "secret-of-the-bot", "keep_old": True})
+    for secret in (SECRET, "secret-of-the-bot"):
+        assert (await posted(http, channel, event(chat, "Hello?"), secret=secret)).status_code == 200
+    await tenant.post(path, {"secret": "a-newer-secret", "old_for": None})
+    answers = [
+        (await posted(http, channel, event(chat, "Hello?"), secret=secret)).status_code
+        for secret in (SECRET, "secret-of-the-bot", "a-newer-secret")
+    ]
+    assert answers == [401, 401, 200], "those that were to stay end when a later one says so"
+    refusal = await tenant.call("POST", path, {})
+    assert (refusal.status_code, refusal.json()["at"]) == (422, "secret")
+
+
+async def test_conversations_of_two_organizations_do_not_meet(
+    http: httpx.AsyncClient, tenant: Tenant, channel: str, chat: Conversation
+) -> None:
+    other = await new_tenant(http)
+    theirs = await chatwoot_channel(other)
+    document = event(chat, "Hello?")
+    ids = {(await posted(http, each, document)).json()["message"]["conversation_id"] for each in (channel, theirs)}
+    assert len(ids) == 2
+    for each in (tenant, other):
+        assert len((await each.get("/conversations"))["items"]) == 1
+
+
+@pytest.mark.parametrize("known_by", ["delivery_id", "provider_id"])
+async def test_what_baton_itself_said_is_no_new_message(
+    settings: Settings, tenant: Tenant, channel: str, chat: Conversation, known_by: str
+) -> None:
+    http = tenant.client
+    asked = (await posted(http, channel, event(chat, "Hello?"))).json()["message"]
+    engine = make_engine(settings)
+    sessions = make_sessions(engine)
+    now = datetime.now(UTC)
+    async with sessions.begin() as session:
+        message = Message(
+            id=uuid4(),
+            organization_id=UUID(tenant.id),
+            conversation_id=UUID(asked["conversation_id"]),
+            external_id="reply-1",
+            author_kind="agent",
+            body="I am here.",
+            sent_at=now,
+            created_at=now,
+        )
+        session.add(message)
+        await session.flush()
+        delivery_id = await message_to_come(session, message)
+    echo = event(chat, "I am here.", message_type="outgoing", sender=AGENT)
+    async with sessions.begin() as session:
+        row = await session.get_one(Delivery, delivery_id)
+        if known_by == "delivery_id":
+            echo["content_attributes"] = {DELIVERY_ID: str(delivery_id)}
+        else:
+            row.provider_id, row.state = str(echo["id"]), DeliveryState.SENT
+    for _ in range(2):
+        answer = await posted(http, channel, echo)
+        assert answer.json() == {"message": None, "left": "Baton itself has sent it"}
+    said = (await tenant.get(f"/conversations/chatwoot:{channel}:52/messages"))["items"]
+    assert [each["body"] for each in said] == ["Hello?", "I am here."]
+    async with sessions() as session:
+        row = (await session.scalars(select(Delivery).where(Delivery.id == delivery_id))).one()
+        assert (row.state, row.provider_id) == ("sent", str(echo["id"])), "it has arrived, and is not sent again"
+        assert len(row.attempts) == (1 if known_by == "delivery_id" else 0)
+    await engine.dispose()
+    # Somebody else's delivery is nobody's echo.
+    other = await chatwoot_channel(await new_tenant(http))
+    assert (await posted(http, other, echo)).json()["message"]["author"] == "agent"
+
+
+async def test_what_is_away_is_answered_so_that_chatwoot_sends_it_again(
+    new_database: Callable[[], str], chat: Conversation
+) -> None:
+    """Chatwoot repeats an agent bot's event after 429 and 500 only; here Temporal is away, and the message kept."""
+    nowhere = settings_for(new_database(), "127.0.0.1:1", command_timeout=timedelta(seconds=1))
+    async with serving(nowhere) as http:
+        tenant = await new_tenant(http)
+        channel = await chatwoot_channel(tenant)
+        await escalation_event(tenant, {"human_requested": True}, "Asks", actions={"create_ticket": True})
+        answer = await posted(http, channel, event(chat, ASKS_FOR_A_PERSON))
+        assert (answer.status_code, answer.json()["code"]) == (500, "not_taken"), answer.text
+        said = (await tenant.get(f"/conversations/chatwoot:{channel}:52/messages"))["items"]
+        assert [each["body"] for each in said] == [ASKS_FOR_A_PERSON]
+        assert (await posted(http, channel, event(chat, "And a line that no ticket waits for?"))).status_code == 500
+
+
+@pytest.fixture(scope="module")
+async def near(
+    new_database: Callable[[], str], temporal_server: EmbeddedTemporal, temporal_client: Client
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A Baton that may answer on this machine."""
+    settings = settings_for(new_database(), temporal_server.address, webhook_private_addresses=True)
+    async with working(temporal_client, settings), serving(settings) as client:
+        yield client
+
+
+@pytest.mark.parametrize("fails", [(), (None, Failure.ERROR), (None, Failure.HANGS_UP_AFTER)], ids=str)
+async def test_an_agents_answer_is_said_in_chatwoot_once_and_does_not_come_back(
+    near: httpx.AsyncClient, fails: Sequence[Failure | None]
+) -> None:
+    tenant = await new_tenant(near)
+    async with chatwoot_server() as installation:
+        chat = installation.conversation()
+        channel = await chatwoot_channel(tenant, base_url=installation.url)
+        token = {"purpose": "chatwoot_token", "secret": USER_TOKEN}
+        await tenant.post(f"/channels/{channel}/secrets", token)
+        await posted(near, channel, event(chat, "Hello?"))
+        installation.failures.extend(fails)
+        path = f"/conversations/chatwoot:{channel}:52"
+        said = await tenant.post(f"{path}/replies", {"body": "I am here."})
+        await eventually(lambda: len(chat.messages) == 1, 30)
+        # The event may come before Baton has heard that its message was taken.
+        echo = await posted(near, channel, installation.event_of(chat, chat.messages[0]))
+        assert echo.json()["left"] == "Baton itself has sent it"
+
+        async def is_sent() -> Json:
+            found: Json = await tenant.get(f"/deliveries/{said['delivery']['id']}")
+            assert found["state"] == "sent", found
+            return found
+
+        delivery = await eventually(is_sent, 30)
+        assert delivery["provider_id"] == str(chat.messages[0]["id"])
+        messages = (await tenant.get(f"{path}/messages"))["items"]
+        assert [each["body"] for each in messages] == ["Hello?", "I am here."]
+        assert installation.said() == ["I am here."]
+        assert (await tenant.get(path))["waiting_since"] is None
