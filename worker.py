@@ -16,6 +16,7 @@ from activities.backtest import Backtests
 from activities.bulk import BulkChanges
 from activities.desk import Desk
 from activities.erasure import Erasing
+from activities.escalation_record import EscalationRecord
 from activities.export import Exporting
 from activities.letters import Letters
 from activities.mail import Post
@@ -37,6 +38,7 @@ from workflows.bell import ensure_sweeps, make_bell
 from workflows.bulk import BulkChangeWorkflow
 from workflows.connection import connect
 from workflows.erasure import ErasureWorkflow
+from workflows.escalation import EscalationWorkflow
 from workflows.export import ExportWorkflow
 from workflows.gathering import GatheringWorkflow
 from workflows.hand_out import HandOutWorkflow
@@ -51,6 +53,7 @@ log = structlog.get_logger(__name__)
 
 WORKFLOWS: Sequence[type] = (
     TicketWorkflow,
+    EscalationWorkflow,
     RolloutWorkflow,
     BacktestWorkflow,
     HandOutWorkflow,
@@ -75,12 +78,14 @@ def make_worker(
     post = Post(sessions, _mail_server(settings), _letters(settings))
     sweep = Sweep(sessions, bell, mails=settings.smtp_host is not None, gather=settings.mail_gather)
     erasing, exporting = Erasing(sessions, client), Exporting(sessions)
+    escalations = EscalationRecord(sessions, bell)
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,
         workflows=workflows,
         activities=[
             *(record.record, record.load, roster.choose),
+            *(escalations.load, escalations.record, escalations.look),
             *(rollout.tell, backtests.try_rule),
             *(desk.hand_out, removal.release),
             *(merging.merge, merging.forward, bulk.change),

@@ -7,6 +7,10 @@ from pydantic import Field, JsonValue
 
 from domain.assignment import Offer
 from domain.commands import Absorb, AgentReplied, CustomerReplied, NoteAdded, Remembered
+from domain.escalation import Escalation
+from domain.escalation_lifecycle import Raised
+from domain.escalation_story import EscalationChange
+from domain.escalation_timers import EscalationTerms
 from domain.events import Actor, TicketEvent
 from domain.ladders import Frozen, Successor
 from domain.mail import MailState
@@ -35,6 +39,10 @@ LIST_FILES = "list_files"
 EXPORT_PAGE = "export_page"
 FINISH_EXPORT = "finish_export"
 EXPIRE_EXPORT = "expire_export"
+LOAD_ESCALATION = "load_escalation"
+RECORD_ESCALATION = "record_escalation"
+LOOK_AFTER_ESCALATION = "look_after_escalation"
+RELEASE_ESCALATIONS = "release_escalations"
 
 
 class TicketBatch(Frozen):
@@ -76,6 +84,56 @@ class LoadedTicket(Frozen):
     remembered: dict[str, Remembered]
 
 
+class LoadEscalation(Frozen):
+    """Read the conversation that is escalated, and whether ``request_id`` has been dealt with already."""
+
+    organization_id: UUID
+    conversation_id: UUID
+    request_id: str
+
+
+class LoadedEscalation(Frozen):
+    """What a new escalation begins with. ``known``: an earlier one has dealt with the request.
+
+    ``live`` is one on record that has lost its workflow; it goes on.
+    """
+
+    of: Raised
+    known: bool = False
+    live: Escalation | None = None
+
+
+class EscalationBatch(Frozen):
+    """What happened to an escalation since the last batch; as ``TicketBatch`` is for tickets."""
+
+    escalation: Escalation
+    changes: tuple[EscalationChange, ...]
+    answers: dict[str, Escalation] = Field(default_factory=dict)
+
+    @property
+    def organization_id(self) -> UUID:
+        """Whose it is."""
+        return self.escalation.organization_id
+
+
+class RecordedEscalation(Frozen):
+    """The batch is in the read model; ``terms`` are what the escalation asked for, and the conversation's times.
+
+    ``leaver_id`` is an owner who has been removed.
+    """
+
+    terms: EscalationTerms
+    leaver_id: UUID | None = None
+
+
+class LookAfterEscalation(Frozen):
+    """See whether an escalation's owner still owes an answer, and is still away."""
+
+    organization_id: UUID
+    conversation_id: UUID
+    owner_id: UUID
+
+
 class ChooseAssignee(Frozen):
     """Find who takes a ticket over: not anybody in ``tried``, nor its present assignee.
 
@@ -109,6 +167,13 @@ class ReleaseTickets(Frozen):
 
 class ReleasedTickets(Frozen):
     """What became of a page; ``last`` is where the next begins, ``None`` when there is none."""
+
+    told: int
+    last: UUID | None
+
+
+class ReleasedEscalations(Frozen):
+    """What became of a page of a removed member's conversations; ``last`` is where the next begins."""
 
     told: int
     last: UUID | None
@@ -186,6 +251,9 @@ class Swept(Frozen):
     mails: int
     members: int
     forgotten: int
+    raisings: int = 0
+    spoken: int = 0
+    presences: int = 0
 
 
 class MergeTicket(Frozen):

@@ -9,25 +9,40 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import Mail
+from domain.escalation_commands import Raise, Spoken
 from domain.ids import mail_id
 from domain.mail import MailState
 
 _KEPT = "mail_to_come"
 
 
+@dataclass(frozen=True)
+class RaiseToCome:
+    """A reason that is written, and whose workflow is to be told of it (``db.escalations``)."""
+
+    organization_id: UUID
+    conversation_id: UUID
+    raising: Raise
+
+
 @dataclass
 class MailToCome:
-    """What a transaction leaves to be mailed: mails as they are, and members who wait for one."""
+    """What a transaction leaves to be told: mails as they are, members who wait for one, and what concerns escalations.
+
+    ``raisings`` are by the reason's id, ``spoken`` by the conversation whose escalation is to learn of it.
+    """
 
     mail_ids: set[UUID] = field(default_factory=set)
     member_ids: set[UUID] = field(default_factory=set)
+    raisings: dict[UUID, RaiseToCome] = field(default_factory=dict)
+    spoken: dict[UUID, Spoken] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.mail_ids or self.member_ids)
+        return bool(self.mail_ids or self.member_ids or self.raisings or self.spoken)
 
 
 Bell = Callable[[MailToCome], Awaitable[None]]
-"""Wakes what sends mail. Never fails: what it does not reach is found by the next sweep."""
+"""Wakes what sends mail, and tells escalations. Never fails: what it does not reach is found by the next sweep."""
 
 
 async def no_bell(_: MailToCome) -> None:

@@ -4,6 +4,7 @@ from db.models.account import Account, AccountSession, Attempts, Identity, Invit
 from db.models.assignment import QueuedTicket, Rota
 from db.models.audit import AuditEntry
 from db.models.conversation import Channel, Conversation, Message, Note, Requester, TicketOpening
+from db.models.escalation import EscalationChangeRow, EscalationNote, EscalationReasonRow, EscalationRow
 from db.models.facts import TicketFacts
 from db.models.ladder import EscalationLadderRow, ReminderLadderRow
 from db.models.notice import LiveEvent, Mail, NotificationSettings
@@ -29,7 +30,11 @@ __all__ = [
     "Conversation",
     "Decision",
     "Erasure",
+    "EscalationChangeRow",
     "EscalationLadderRow",
+    "EscalationNote",
+    "EscalationReasonRow",
+    "EscalationRow",
     "Export",
     "ExportPage",
     "IdempotentRequest",

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Index, String
+from sqlalchemy import Index, String, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -15,7 +15,7 @@ class Organization(Table):
 
     ``member_capacity`` is how many tickets a member is given at most where neither member nor team says; ``None`` is
     any number. ``rules_revision`` counts changes of what messages are judged by, so that processes know when to read
-    it again.
+    it again. ``escalate_human_requests`` has a customer who asks for a human put into the queue without any rule.
     """
 
     __tablename__ = "organizations"
@@ -27,6 +27,7 @@ class Organization(Table):
     member_capacity: Mapped[int | None]
     next_ticket_number: Mapped[int] = mapped_column(default=1, server_default="1")
     rules_revision: Mapped[int] = mapped_column(default=0, server_default="0")
+    escalate_human_requests: Mapped[bool] = mapped_column(default=True, server_default=text("true"))
     created_at: Mapped[CreatedAt]
 
 
