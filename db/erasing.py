@@ -56,6 +56,11 @@ _OF_BOTH = {
             AND answer::text LIKE ANY(:mentions)""",
 }
 _OF_CONVERSATIONS = {
+    # What a receiver answered may repeat the words it was sent.
+    "deliveries": """
+        UPDATE deliveries SET reason = NULL, provider_id = NULL, about = '{}', attempts = coalesce(
+            (SELECT jsonb_agg(attempt - 'reason') FROM jsonb_array_elements(attempts) AS attempt), '[]')
+        WHERE conversation_id = ANY(:conversations)""",
     # The ids of messages are the channel's, and may hold an address; the system's own stay unique by theirs.
     "messages": """
         UPDATE messages SET body = '', erased = true,
@@ -84,6 +89,7 @@ KEPT: Mapping[str, str] = MappingProxyType(
         "teams": "settings",
         "team_members": "of members",
         "channels": "settings",
+        "channel_secrets": "secrets of settings",
         "rules": "settings",
         "rule_versions": "settings",
         "calendars": "settings",

@@ -37,6 +37,7 @@ LEFT_OUT: Mapping[str, str] = MappingProxyType(
 WITHHELD: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "api_keys": frozenset({"hash"}),
+        "channel_secrets": frozenset({"sealed"}),
         "invitations": frozenset({"token_hash"}),
         "tickets": frozenset({"search"}),
         "escalation_changes": frozenset({"answer", "fingerprint", "request_id"}),

@@ -27,22 +27,25 @@ class RaiseToCome:
 
 @dataclass
 class MailToCome:
-    """What a transaction leaves to be told: mails as they are, members who wait for one, and what concerns escalations.
+    """What a transaction leaves to be told: mails as they are, members who wait for one, conversations, and escalations.
 
-    ``raisings`` are by the reason's id, ``spoken`` by the conversation whose escalation is to learn of it.
+    A conversation's deliveries (``db.deliveries``) go out by its channel. ``raisings`` are by the reason's id, ``spoken``
+    by the conversation whose escalation is to learn of it.
     """
 
     mail_ids: set[UUID] = field(default_factory=set)
     member_ids: set[UUID] = field(default_factory=set)
+    conversation_ids: set[UUID] = field(default_factory=set)
     raisings: dict[UUID, RaiseToCome] = field(default_factory=dict)
     spoken: dict[UUID, Spoken] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.mail_ids or self.member_ids or self.raisings or self.spoken)
+        return bool(self.mail_ids or self.member_ids or self.conversation_ids or self.raisings or self.spoken)
 
 
 Bell = Callable[[MailToCome], Awaitable[None]]
-"""Wakes what sends mail, and tells escalations. Never fails: what it does not reach is found by the next sweep."""
+"""Wakes what sends mail and deliveries, and tells escalations. Never fails: what it misses is found by the next sweep.
+"""
 
 
 async def no_bell(_: MailToCome) -> None:

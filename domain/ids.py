@@ -100,6 +100,16 @@ def mail_workflow_id(of_mail_id: UUID) -> str:
     return f"mail-{of_mail_id}"
 
 
+def delivery_id(organization_id: UUID, key: str) -> UUID:
+    """The delivery that is made once for ``key``."""
+    return uuid5(organization_id, f"delivery:{key}")
+
+
+def deliveries_workflow_id(conversation_id: UUID) -> str:
+    """The workflow that delivers what a conversation has to be told."""
+    return f"deliveries-of-{conversation_id}"
+
+
 def gathering_workflow_id(member_id: UUID) -> str:
     """The workflow that gathers what a member is told into mails."""
     return f"mails-of-{member_id}"

@@ -4,6 +4,7 @@ from db.models.account import Account, AccountSession, Attempts, Identity, Invit
 from db.models.assignment import QueuedTicket, Rota
 from db.models.audit import AuditEntry
 from db.models.conversation import Channel, Conversation, Message, Note, Requester, TicketOpening
+from db.models.delivery import ChannelSecret, Delivery
 from db.models.escalation import EscalationChangeRow, EscalationNote, EscalationReasonRow, EscalationRow
 from db.models.facts import TicketFacts
 from db.models.ladder import EscalationLadderRow, ReminderLadderRow
@@ -27,8 +28,10 @@ __all__ = [
     "BulkChange",
     "CalendarRow",
     "Channel",
+    "ChannelSecret",
     "Conversation",
     "Decision",
+    "Delivery",
     "Erasure",
     "EscalationChangeRow",
     "EscalationLadderRow",

@@ -7,7 +7,7 @@ from sqlalchemy.dialects import postgresql
 from migrations.walls import remove_wall, wall
 
 revision = "20261126_escalations"
-down_revision = "20261126_privacy"
+down_revision = "20261126_deliveries"
 branch_labels = None
 depends_on = None
 
