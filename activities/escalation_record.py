@@ -19,17 +19,19 @@ from activities.signatures import (
     LookAfterEscalation,
     RecordedEscalation,
 )
+from db.deliveries import notice_to_come
 from db.engine import Sessions
 from db.escalation_terms import find_escalation_terms
 from db.escalations import find_live, known_requests, lock_conversation, write_changes
 from db.mail import Bell, no_bell, ring_for
 from db.models import Conversation, EscalationReasonRow, Member
 from db.notices import Around, Subject, notify, receivers_of
-from domain.assignment import Presence, presence_at
+from domain.assignment import has_gone
+from domain.delivery import DeliveryKind
 from domain.escalation import Escalation, EscalationStatus
 from domain.escalation_commands import Spoken
 from domain.escalation_lifecycle import Raised
-from domain.escalation_story import EscalationChange
+from domain.escalation_story import ENDED, ChangeKind, EscalationChange
 from domain.escalation_timers import Look, adopt, wanted
 from domain.priority import Priority
 
@@ -85,6 +87,7 @@ class EscalationRecord:
             for change in batch.changes:
                 if change.version in fresh:
                     await _tell(session, adopted, change)
+                    await _tell_platform(session, adopted, change)
             leaver_id = await _leaver(session, escalation)
         await ring_for(session, self._bell)
         return RecordedEscalation(terms=terms.model_copy(update={"spoken": spoken}), leaver_id=leaver_id)
@@ -95,9 +98,7 @@ class EscalationRecord:
         async with self._sessions() as session:
             conversation = await session.get(Conversation, request.conversation_id)
             owner = await session.get(Member, request.owner_id)
-        absent = owner is None or owner.status != "active"
-        if owner is not None and not absent:
-            absent = presence_at(datetime.now(UTC), owner.presence, owner.heartbeat_at) is Presence.OFFLINE
+        absent = owner is None or has_gone(datetime.now(UTC), owner.presence, owner.heartbeat_at)
         if conversation is None:
             return Look(absent=absent)
         spoken = Spoken(waiting_since=conversation.waiting_since, answered_at=conversation.answered_at)
@@ -110,6 +111,26 @@ async def _leaver(session: AsyncSession, escalation: Escalation) -> UUID | None:
         return None
     status = await session.scalar(select(Member.status).where(Member.id == escalation.owner_id))
     return escalation.owner_id if status == "disabled" else None
+
+
+async def _tell_platform(session: AsyncSession, escalation: Escalation, change: EscalationChange) -> None:
+    """Have the conversation's platform, and so its bot, learn who has it now; once a change."""
+    if change.kind is ChangeKind.CLAIMED:
+        kind = DeliveryKind.HANDED_OVER
+        about = {"member_id": change.about["owner_id"], "member_name": change.about["owner_name"]}
+    elif change.kind in ENDED and escalation.first_claimed_at is not None:
+        kind, actor = DeliveryKind.HANDED_BACK, change.actor
+        about = {"member_id": str(actor.id), "member_name": actor.name} if actor.member_id else {}
+    else:
+        return
+    await notice_to_come(
+        session,
+        escalation.organization_id,
+        escalation.conversation_id,
+        kind,
+        key=f"escalation:{escalation.id}:{change.version}",
+        about={**about, "escalation_id": str(escalation.id), "reason": change.kind.value},
+    )
 
 
 async def _tell(session: AsyncSession, escalation: Escalation, change: EscalationChange) -> None:

@@ -42,7 +42,6 @@ EXPIRE_EXPORT = "expire_export"
 LOAD_ESCALATION = "load_escalation"
 RECORD_ESCALATION = "record_escalation"
 LOOK_AFTER_ESCALATION = "look_after_escalation"
-RELEASE_ESCALATIONS = "release_escalations"
 
 
 class TicketBatch(Frozen):
@@ -172,13 +171,6 @@ class ReleasedTickets(Frozen):
     last: UUID | None
 
 
-class ReleasedEscalations(Frozen):
-    """What became of a page of a removed member's conversations; ``last`` is where the next begins."""
-
-    told: int
-    last: UUID | None
-
-
 class TellTickets(Frozen):
     """Tell one page of running tickets, those with ids after ``after``, that rules have changed."""
 
@@ -246,7 +238,10 @@ class MailOutcome(Frozen):
 
 
 class Swept(Frozen):
-    """What was found lying about: mails and members nobody was sending to, events nobody will ask for."""
+    """What was found lying about: mails and members nobody was sending to, events nobody will ask for.
+
+    ``raisings``, ``spoken``, ``presences`` and ``openings`` are what escalations and tickets had not been told.
+    """
 
     mails: int
     members: int
@@ -254,6 +249,7 @@ class Swept(Frozen):
     raisings: int = 0
     spoken: int = 0
     presences: int = 0
+    openings: int = 0
 
 
 class MergeTicket(Frozen):

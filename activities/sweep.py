@@ -10,9 +10,11 @@ from temporalio import activity
 
 from activities.signatures import SWEEP, Swept
 from db.engine import Sessions
+from db.escalations import untold_presences, untold_raisings, untold_spoken
 from db.live_events import KEPT_FOR, forget
 from db.mail import Bell, MailToCome
 from db.models import Mail, Notification, NotificationSettings
+from db.openings import untold_openings
 from domain.mail import TRIED_FOR, MailState
 from domain.notices import Pending, QuietHours, mail_due_at
 
@@ -44,11 +46,23 @@ class Sweep:
             waiting = MailToCome()
             if self._mails:
                 waiting = MailToCome(await _unsent(session, now), await self._untold(session, now))
+            waiting.raisings = await untold_raisings(session, now - OVERDUE, _PAGE)
+            waiting.spoken = await untold_spoken(session, now - OVERDUE, _PAGE)
+            waiting.openings = await untold_openings(session, now - OVERDUE, _PAGE)
+            waiting.presences = await untold_presences(session, now, _PAGE)
         if waiting:
             await self._bell(waiting)
         async with self._sessions.begin() as session:
             forgotten = await forget(session, now - KEPT_FOR, _PAGE * 20)
-        return Swept(mails=len(waiting.mail_ids), members=len(waiting.member_ids), forgotten=forgotten)
+        return Swept(
+            mails=len(waiting.mail_ids),
+            members=len(waiting.member_ids),
+            forgotten=forgotten,
+            raisings=len(waiting.raisings),
+            spoken=len(waiting.spoken),
+            presences=len(waiting.presences),
+            openings=len(waiting.openings),
+        )
 
     async def _give_up(self, session: AsyncSession, now: datetime) -> None:
         """Old news is not mailed; above all not when a mail server is set for the first time."""

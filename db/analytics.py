@@ -20,6 +20,8 @@ class Report(StrEnum):
     SLA = "sla"
     ESCALATION = "escalation-to-human"
     FALSE_ALARMS = "false-alarms"
+    QUEUE = "queue"
+    DISMISSALS = "dismissals"
 
 
 class GroupBy(StrEnum):
@@ -60,6 +62,9 @@ class Question:
     tags: Sequence[str] = field(default=())
     """A ticket must have all of these."""
 
+
+OF_RULES = frozenset({Report.FALSE_ALARMS, Report.DISMISSALS})
+"""Reports that are by rule, whatever is asked."""
 
 _GROUPS: Mapping[GroupBy | None, str] = {
     None: "NULL::text",
@@ -106,7 +111,7 @@ def _statement(report: Report, question: Question, whole: bool) -> tuple[str, di
             where += f" AND {condition}"
             values[name] = given
     group = _GROUPS[question.group_by]
-    if report is Report.FALSE_ALARMS and not whole:
+    if report in OF_RULES and not whole:
         group = "d.rule_id"
     tags = " LEFT JOIN LATERAL unnest(f.tags) AS tag (name) ON true" if question.group_by is GroupBy.TAG else ""
     source = {
@@ -116,6 +121,8 @@ def _statement(report: Report, question: Question, whole: bool) -> tuple[str, di
         Report.SLA: _sla,
         Report.ESCALATION: _escalation,
         Report.FALSE_ALARMS: _false_alarms,
+        Report.QUEUE: _queue,
+        Report.DISMISSALS: _dismissals if not whole else _all_dismissals,
     }[report](group, tags, where, _bucket(question.bucket))
     if whole:
         return f"SELECT found.*, NULL AS name FROM ({source}) AS found", values  # noqa: S608
@@ -207,9 +214,47 @@ def _false_alarms(group: str, tags: str, where: str, bucket: str) -> str:
     GROUP BY 1, 2"""  # noqa: S608
 
 
+# In the place of tickets' facts, with the same names.
+_ESCALATIONS = """(
+    SELECT e.id, e.organization_id, e.raised_at, e.first_claimed_at, e.status, e.team_id, e.owner_id AS assignee_id,
+        e.channel, e.state -> 'reasons' -> 0 ->> 'source' AS source, e.priority, c.tags
+    FROM escalations AS e JOIN conversations AS c ON c.id = e.conversation_id
+    WHERE e.organization_id = :organization AND e.raised_at >= :since AND e.raised_at < :until
+) AS f"""
+
+
+def _queue(group: str, tags: str, where: str, bucket: str) -> str:
+    """From raised to claimed for the first time."""
+    seconds = "extract(epoch FROM f.first_claimed_at - f.raised_at)::float"
+    return f"""
+    SELECT {_at(bucket, "f.raised_at")} AS bucket, {group} AS key, count(*) AS escalations,
+        count(f.first_claimed_at) AS measured, round(avg({seconds})::numeric, 3)::float AS average,
+        percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY {seconds}) AS spread,
+        count(*) FILTER (WHERE f.status = 'dismissed') AS dismissed
+    FROM {_ESCALATIONS}{tags} WHERE true{where} GROUP BY 1, 2"""  # noqa: S608
+
+
+def _dismissals(group: str, tags: str, where: str, bucket: str) -> str:
+    """By rule and version: an escalation counts for each version that was a reason of it."""
+    return _of_rules(_at(bucket, "f.raised_at"), f"{group} AS key, d.rule_version AS version", tags, where, "1, 2, 3")
+
+
+def _all_dismissals(group: str, tags: str, where: str, bucket: str) -> str:
+    return _of_rules(_at(bucket, "f.raised_at"), f"{group} AS key, NULL::int AS version", tags, where, "1, 2, 3")
+
+
+def _of_rules(bucket: str, group: str, tags: str, where: str, by: str) -> str:
+    return f"""
+    SELECT {bucket} AS bucket, {group}, count(DISTINCT f.id) AS escalations,
+        count(DISTINCT f.id) FILTER (WHERE f.status IN ('resolved', 'dismissed')) AS ended,
+        count(DISTINCT f.id) FILTER (WHERE f.status = 'dismissed') AS dismissed
+    FROM escalation_reasons AS d JOIN {_ESCALATIONS} ON f.id = d.escalation_id{tags}
+    WHERE d.organization_id = :organization AND d.rule_id IS NOT NULL{where} GROUP BY {by}"""  # noqa: S608
+
+
 def _named(source: str, report: Report, question: Question) -> str:
     """The rows with the names of what they are grouped by, in order."""
-    if report is Report.FALSE_ALARMS:
+    if report in OF_RULES:
         rule = "SELECT DISTINCT ON (rule_id) rule_id, rule_name FROM decisions WHERE organization_id = :organization"
         return f"""SELECT found.*, rule.rule_name AS name FROM ({source}) AS found
             LEFT JOIN ({rule} ORDER BY rule_id, at DESC) AS rule ON rule.rule_id = found.key

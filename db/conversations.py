@@ -89,6 +89,8 @@ class KeptConversation:
     tags_before: list[str]
     """Its tags before these messages came."""
     rules_revision: int
+    escalate_human_requests: bool
+    """Whether a customer who asks for a human is put into the queue."""
 
 
 @dataclass(frozen=True)
@@ -137,17 +139,19 @@ ON CONFLICT (id) DO UPDATE SET
     ) THEN excluded.requester_id ELSE c.requester_id END
 RETURNING id, external_id, channel, channel_id, requester_id, handled_by, tags, waiting_since, answered_at, ticket_id,
     created_at, coalesce((SELECT o.tags FROM conversations AS o WHERE o.id = c.id), '{}') AS tags_before,
-    (SELECT rules_revision FROM organizations AS o WHERE o.id = :organization) AS rules_revision
+    (SELECT rules_revision FROM organizations AS o WHERE o.id = :organization) AS rules_revision,
+    (SELECT escalate_human_requests FROM organizations AS o WHERE o.id = :organization) AS escalate_human_requests
 """)
 
 # The time is the statement's, which comes after the conversations are locked: who comes later is later.
 _MESSAGES = text(f"""
 WITH fresh AS (
     INSERT INTO messages (id, organization_id, conversation_id, ticket_id, external_id, author_kind, author_id,
-        author_name, body, automatic, reading, sent_at, created_at)
+        author_name, body, automatic, reading, sent_at, created_at, out_of_turn)
     SELECT r.id, :organization, r.conversation_id, CASE WHEN :told THEN c.ticket_id END, r.external_id, r.author_kind,
         r.author_id, r.author_name, r.body, r.automatic, r.reading, r.sent_at,
-        statement_timestamp() + r.place * interval '1 microsecond'
+        statement_timestamp() + r.place * interval '1 microsecond',
+        :told AND r.author_kind = 'bot' AND c.handled_by = 'human'
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (id uuid, conversation_id uuid, external_id text,
         author_kind text, author_id uuid, author_name text, body text, automatic boolean, reading jsonb,
         sent_at timestamptz, place integer)

@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from db.channels import TICKETS, ticket_payload
 from db.live_events import ESCALATION, publish
 from db.mail import RaiseToCome, mail_to_come
-from db.models import Conversation, EscalationChangeRow, EscalationReasonRow, EscalationRow
+from db.models import Conversation, EscalationChangeRow, EscalationReasonRow, EscalationRow, Member
+from domain.assignment import HEARTBEAT_LIMIT, Presence
 from domain.escalation import LIVE, Escalation, EscalationStatus
-from domain.escalation_commands import Raise, Spoken
+from domain.escalation_commands import PresenceChanged, Raise, Spoken
 from domain.escalation_story import EscalationChange
 
 _REASON_FIELDS = ("source", "priority", "rule_id", "rule_version", "rule_name", "flow_id", "node_id", "metric", "at")
@@ -72,6 +73,34 @@ async def untold_spoken(session: AsyncSession, before: datetime, limit: int) -> 
         .limit(limit)
     )
     return {row.id: Spoken(waiting_since=row.waiting_since, answered_at=row.answered_at) for row in rows}
+
+
+async def untold_presences(
+    session: AsyncSession, now: datetime, limit: int, member_id: UUID | None = None
+) -> dict[UUID, PresenceChanged]:
+    """By conversation, whose owner has gone offline or come back, where its escalation does not know; of all members.
+
+    A heartbeat that stops says nothing by itself: somebody has to look. As ``domain.assignment.has_gone``.
+    """
+    stopped = (Member.presence == Presence.OFFLINE) | (Member.heartbeat_at < now - HEARTBEAT_LIMIT)
+    gone: ColumnElement[bool] = Member.heartbeat_at.is_not(None) & stopped
+    row = EscalationRow
+    statement = (
+        select(row.conversation_id, row.owner_id, gone.label("gone"), Member.heartbeat_at)
+        .join(Member, Member.id == row.owner_id)
+        .where(row.status == EscalationStatus.CLAIMED, gone != row.absent_since.is_not(None))
+        .order_by(row.owner_id, row.id)
+        .limit(limit)
+    )
+    if member_id is not None:
+        statement = statement.where(row.owner_id == member_id)
+    return {
+        each.conversation_id: PresenceChanged(
+            member_id=each.owner_id,
+            absent_since=min(now, each.heartbeat_at + HEARTBEAT_LIMIT) if each.gone else None,
+        )
+        for each in await session.execute(statement)
+    }
 
 
 async def write_changes(

@@ -32,7 +32,13 @@ class Raise(Frozen):
         return str(self.reason.id)
 
 
-class Claim(Request):
+class Asked(Request):
+    """What every command of an escalation carries: which one it is for; ``None`` is whichever is live."""
+
+    escalation_id: UUID | None = None
+
+
+class Claim(Asked):
     """Give the conversation to a member. Where no escalation is live, ``raising`` makes one of a takeover."""
 
     kind: Literal["claim"] = "claim"
@@ -41,7 +47,7 @@ class Claim(Request):
     raising: Raise | None = None
 
 
-class HandBack(Request):
+class HandBack(Asked):
     """Return the conversation to the bot, which ends the escalation; with ``forced`` also somebody else's."""
 
     kind: Literal["hand_back"] = "hand_back"
@@ -49,21 +55,21 @@ class HandBack(Request):
     forced: bool = False
 
 
-class Resolve(Request):
+class Resolve(Asked):
     """The customer has been helped."""
 
     kind: Literal["resolve"] = "resolve"
     note: str | None = None
 
 
-class Dismiss(Request):
+class Dismiss(Asked):
     """The conversation did not need a human."""
 
     kind: Literal["dismiss"] = "dismiss"
     note: str | None = None
 
 
-class AttachTicket(Request):
+class AttachTicket(Asked):
     """The ticket that goes with the escalation from now on."""
 
     kind: Literal["attach_ticket"] = "attach_ticket"

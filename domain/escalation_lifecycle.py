@@ -119,7 +119,9 @@ def added(escalation: Escalation, raising: Raise, now: datetime) -> EscalationSt
 
 
 def check(escalation: Escalation, command: EscalationCommand) -> None:
-    """Refuse what cannot be done as things stand."""
+    """Refuse what cannot be done as things stand; also what was meant for an escalation before this one."""
+    if command.escalation_id not in (None, escalation.id):
+        raise EscalationOver("The escalation has ended, and another one is live.", escalation_id=str(escalation.id))
     if command.if_version is not None and command.if_version != escalation.version:
         raise VersionMismatch(
             f"The escalation is at version {escalation.version}, not {command.if_version}.", version=escalation.version

@@ -28,6 +28,10 @@ class ChangeKind(StrEnum):
     TICKET_ATTACHED = "ticket_attached"
 
 
+ENDED = frozenset({ChangeKind.HANDED_BACK, ChangeKind.RESOLVED, ChangeKind.DISMISSED})
+"""What an escalation ends with."""
+
+
 class QueueNotice(Notice):
     """A notice of an escalation, told once a receiver: ``team_ids`` are told besides the escalation's own team."""
 

@@ -13,9 +13,18 @@ from pydantic import BaseModel
 from api.csv_answers import MEDIA_TYPE, csv_response
 from api.dependencies import AppServices, Caller
 from api.problems import Problem
-from api.schemas.analytics import DurationRow, FalseAlarmRow, ReportView, SlaRow, VolumesRow, read_row
+from api.schemas.analytics import (
+    DismissalRow,
+    DurationRow,
+    FalseAlarmRow,
+    QueueRow,
+    ReportView,
+    SlaRow,
+    VolumesRow,
+    read_row,
+)
 from api.schemas.fields import Moment, Sought
-from db.analytics import Bucket, GroupBy, Question, Report, answer
+from db.analytics import OF_RULES, Bucket, GroupBy, Question, Report, answer
 from domain.errors import InvalidCalendar
 from domain.priority import Priority
 from domain.ticket import ChannelKind, Source
@@ -156,9 +165,32 @@ async def read_false_alarms(asked: AskedOfAll, services: AppServices) -> Respons
     return await _report(services, Report.FALSE_ALARMS, FalseAlarmRow, asked, of)
 
 
+@router.get(
+    "/queue",
+    response_model=ReportView[QueueRow],
+    responses=_CSV,
+    summary="How long conversations waited in the queue for a human",
+)
+async def read_queue_report(asked: AskedOfGroups, services: AppServices) -> Response:
+    """From the first reason to the first claim; `member` is whose it was at last, `source` is of its first reason."""
+    return await _report(services, Report.QUEUE, QueueRow, asked, "Escalations raised in the range")
+
+
+@router.get(
+    "/dismissals",
+    response_model=ReportView[DismissalRow],
+    responses=_CSV,
+    summary="Which versions of rules raise what needs no human",
+)
+async def read_dismissals(asked: AskedOfAll, services: AppServices) -> Response:
+    """By rule and version, from what members dismissed."""
+    of = "Escalations raised in the range of which a rule was a reason"
+    return await _report(services, Report.DISMISSALS, DismissalRow, asked, of)
+
+
 async def _report(services: AppServices, report: Report, kind: type[BaseModel], asked: Asked, of: str) -> Response:
     question = asked.question
-    grouped = question.group_by or question.bucket or report is Report.FALSE_ALARMS
+    grouped = question.group_by or question.bucket or report in OF_RULES
     async with services.reads() as session:
         rows = [_local(row, question.zone) for row in await answer(session, report, question)]
         whole = rows
@@ -172,7 +204,7 @@ async def _report(services: AppServices, report: Report, kind: type[BaseModel], 
         since=question.since,
         until=question.until,
         time_zone=question.zone,
-        group_by="rule" if report is Report.FALSE_ALARMS else question.group_by,
+        group_by="rule" if report in OF_RULES else question.group_by,
         bucket=question.bucket,
         rows=views,
         total=read_row(kind, whole[0]) if whole else None,

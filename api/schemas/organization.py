@@ -18,6 +18,7 @@ class CreateOrganization(Document):
     auto_close_after: Span = timedelta(days=3)
     reopen_window: Span = timedelta(days=30)
     member_capacity: Capacity | None = None
+    escalate_human_requests: bool = True
 
 
 class EditOrganization(Document):
@@ -29,6 +30,7 @@ class EditOrganization(Document):
     auto_close_after: Span | None = None
     reopen_window: Span | None = None
     member_capacity: Capacity | None = None
+    escalate_human_requests: bool | None = None
 
 
 class OrganizationView(View):
@@ -41,6 +43,9 @@ class OrganizationView(View):
         description="After closing, how long a customer's message reopens the same ticket.", examples=["P30D"]
     )
     member_capacity: int | None = Field(description="For members whose team has none either; without one any number.")
+    escalate_human_requests: bool = Field(
+        description="Whether a customer who asks for a human is put into the queue, whatever the rules say."
+    )
     created_at: datetime
 
 

@@ -10,6 +10,7 @@ from domain.escalation_lifecycle import Raised
 from domain.escalation_timers import EscalationTerms, adopt
 from domain.events import Actor, ActorKind
 from domain.ladders import EscalationLadder
+from domain.priority import Priority
 from domain.ticket import Source
 
 NOW = datetime(2026, 11, 26, 9, tzinfo=UTC)
@@ -32,9 +33,11 @@ def conversation(waiting_since: datetime | None = NOW - MINUTE) -> Raised:
     )
 
 
-def queued(team_id: UUID | None = TEAM, ladder: EscalationLadder = QUEUE_LADDER, **fields: object) -> Escalation:
+def queued(
+    team_id: UUID | None = TEAM, ladder: EscalationLadder = QUEUE_LADDER, priority: Priority | None = None
+) -> Escalation:
     """A recorded escalation in its team's queue, raised at ``NOW``, that knows its ladder."""
-    raising = Raise(reason=reason(**fields), team_id=team_id)
+    raising = Raise(reason=reason(priority=priority), team_id=team_id)
     escalation = lifecycle.begin(conversation(), raising, NOW).escalation
     return adopt(escalation, EscalationTerms(ladder=ladder, team_id=team_id, stay=1))
 

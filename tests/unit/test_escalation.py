@@ -16,6 +16,7 @@ from domain.escalation import (
 from domain.escalation_commands import (
     AttachTicket,
     Dismiss,
+    EscalationCommand,
     HandBack,
     PresenceChanged,
     Raise,
@@ -47,7 +48,7 @@ MAKE: dict[EscalationStatus, Callable[[], Escalation]] = {
     EscalationStatus.RESOLVED: resolved,
     EscalationStatus.DISMISSED: dismissed,
 }
-COMMANDS = {
+COMMANDS: dict[str, tuple[EscalationCommand, EscalationStatus]] = {
     "claim": (claim(BEN), EscalationStatus.CLAIMED),
     "hand back": (HandBack(request_id="h", actor=ANA), EscalationStatus.QUEUED),
     "resolve": (Resolve(request_id="r", actor=ANA), EscalationStatus.RESOLVED),
