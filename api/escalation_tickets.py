@@ -35,7 +35,7 @@ class EscalationTickets:
         """Have the escalation go with a ticket. Safe to repeat for the request."""
         escalation = Escalation.model_validate(row.state)
         if not escalation.is_live:
-            raise EscalationOver(f"The escalation is {escalation.status} already.", status=escalation.status.value)
+            raise EscalationOver(f"The escalation is {escalation.status} already.", current=escalation.status.value)
         if document.ticket_id is not None:
             recorded = await self._open_one(escalation, document.ticket_id)
         else:

@@ -98,7 +98,7 @@ class NotClaimed(DomainError):
 
 
 class EscalationOver(DomainError):
-    """The escalation has ended; another one may be raised."""
+    """The escalation has ended; another one may be raised. ``current`` is how it ended."""
 
     code = "escalation_over"
 

@@ -56,8 +56,8 @@ def check_move(current: EscalationStatus, target: EscalationStatus) -> None:
     if target in ESCALATION_TRANSITIONS[current]:
         return
     if current in LIVE:
-        raise NotClaimed(f"The escalation is {current}; only a claimed one can go back.", status=current.value)
-    raise EscalationOver(f"The escalation is {current} already.", status=current.value)
+        raise NotClaimed(f"The escalation is {current}; only a claimed one can go back.", current=current.value)
+    raise EscalationOver(f"The escalation is {current} already.", current=current.value)
 
 
 QUEUE_LADDER = EscalationLadder(

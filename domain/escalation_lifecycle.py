@@ -132,7 +132,7 @@ def check(escalation: Escalation, command: EscalationCommand) -> None:
         return
     if isinstance(command, AttachTicket):
         if not escalation.is_live:
-            raise EscalationOver(f"The escalation is {escalation.status} already.", status=escalation.status.value)
+            raise EscalationOver(f"The escalation is {escalation.status} already.", current=escalation.status.value)
         return
     check_move(escalation.status, _TARGET[type(command)])
     if isinstance(command, HandBack) and not command.forced and command.actor.member_id != escalation.owner_id:

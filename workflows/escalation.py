@@ -179,7 +179,7 @@ class EscalationWorkflow:
                 return
             if self._state is None:
                 if self._is_settled:
-                    raise EscalationOver("No escalation of this conversation is live.", status=None)
+                    raise EscalationOver("No escalation of this conversation is live.", current=None)
                 return
             lifecycle.check(self._state, command)
         except DomainError as refusal:

@@ -200,6 +200,27 @@ async def test_a_team_has_a_queue_of_its_own(tenant: Tenant) -> None:
     assert [each["id"] for each in await queue(tenant, team_id=team["id"])] == [mine["id"]]
 
 
+async def test_a_team_says_who_watches_its_queue_and_how_long_an_owner_may_be_silent(tenant: Tenant) -> None:
+    steps = [{"wait": "PT2M", "actions": [{"kind": "notify", "targets": ["supervisors"]}]}]
+    ladder = await tenant.post("/escalation-ladders", {"name": "Quick", "steps": steps})
+    team = await tenant.team(queue_ladder_id=ladder["id"], silence_limit="PT5M")
+    assert (team["queue_ladder_id"], team["silence_limit"]) == (ladder["id"], "PT5M")
+    refused = await tenant.call("POST", "/teams", {"name": "Other", "queue_ladder_id": str(uuid4())})
+    assert refused.json()["code"] == "invalid_reference"
+    chat = Chat(tenant)
+    escalation = await raised(chat, team_id=team["id"])
+    notice = escalation["next_notice"]
+    assert notice["targets"] == ["supervisors"]
+    assert _minutes(escalation["raised_at"], notice["at"]) == 2
+    member = tenant.acting_for(await tenant.member())
+    claimed = await member.post(f"/escalations/{escalation['id']}/claim", {})
+    assert _minutes(claimed["claimed_at"], claimed["returns_at"]) == 5
+
+
+def _minutes(earlier: str, later: str) -> float:
+    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)) / timedelta(minutes=1)
+
+
 async def test_a_bots_line_does_not_end_the_waiting_and_an_agents_does(chat: Chat) -> None:
     escalation = await raised(chat)
     since = escalation["waiting_since"]
@@ -314,7 +335,7 @@ async def test_an_ended_escalation_takes_no_commands_and_another_can_be_raised(c
     assert (dismissed["status"], dismissed["legal_statuses"], dismissed["notes"]) == ("dismissed", [], ["A thank-you."])
     for command in ("claim", "resolve", "dismiss", "ticket"):
         answer = await member.call("POST", f"/escalations/{escalation['id']}/{command}", {})
-        assert (answer.status_code, answer.json()["code"]) == (409, "escalation_over")
+        assert (answer.status_code, answer.json()["code"], answer.json()["status"]) == (409, "escalation_over", 409)
     again = await raised(chat)
     assert again["id"] != escalation["id"]
     late = await member.call("POST", f"/escalations/{escalation['id']}/claim", {})

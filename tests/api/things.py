@@ -50,8 +50,8 @@ class Things:
             making = getattr(self, f"_make_{collection[1:].replace('-', '_')}", None)
             self.ids[collection] = await (making() if making else self._make(_MADE_AT.get(collection, collection)))
         made = self.ids[collection]
-        if collection == "/links":
-            del self.ids[collection]  # of the ticket the path names, and gone with it: each path gets its own
+        if collection in ("/links", "/escalations"):
+            del self.ids[collection]  # gone with the ticket the path names, or ended by it: each path gets its own
         return made
 
     async def _make(self, path: str) -> str:

@@ -2,9 +2,11 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import select, update
 from temporalio.client import WorkflowUpdateFailedError
 
-from db.models import CalendarRow
+from db.models import CalendarRow, Conversation, EscalationRow
+from domain.clocks import Metric
 from domain.escalation import EscalationStatus
 from domain.escalation_commands import HandBack, PresenceChanged, Released, Resolve
 from domain.ladders import EscalationLadder, LadderStep, Notify, Target
@@ -12,8 +14,9 @@ from domain.priority import Priority
 from domain.ticket import Source
 from tests.support import eventually
 from tests.workflows.line import Line, cause_of, edit_team
-from tests.workflows.office import Office, add_ladder
+from tests.workflows.office import Life, Office, add_ladder
 from tests.workflows.queue import change_member
+from tests.workflows.rules import Rules
 
 MINUTE = timedelta(minutes=1)
 ASKED = "The customer asked for a human."
@@ -286,6 +289,33 @@ async def test_a_command_that_comes_again_is_answered_and_a_key_that_is_used_aga
     with pytest.raises(WorkflowUpdateFailedError) as refusal:
         await line.handle.execute_update("resolve", other, id="c")
     assert cause_of(refusal.value).type == "idempotency_key_reused"
+
+
+async def test_a_broken_promise_for_a_chats_ticket_puts_the_conversation_into_the_queue_once(office: Office) -> None:
+    rules = Rules(await office.open())
+    await rules.policy({Metric.FIRST_RESPONSE: timedelta(seconds=1)})
+    chat, by_hand = await office.ticket(), await office.ticket()
+    ticket = (await chat.live()).ticket
+    assert ticket is not None
+    async with office.sessions.begin() as session:
+        chats = update(Conversation).where(Conversation.id == ticket.conversation_id)
+        await session.execute(chats.values(external_id="chat"))
+    line = Line(office, ticket.conversation_id)
+    await eventually(lambda: _reasons(line, 1))
+    escalation = await line.settled()
+    [reason] = await line.reasons()
+    assert (reason.source, reason.metric) == ("sla", "first_response")
+    assert (escalation.team_id, escalation.ticket_id) == (office.team_id, chat.id)
+    await eventually(lambda: _is_breached(by_hand))
+    async with office.sessions() as session:
+        assert (
+            len(list(await session.scalars(select(EscalationRow).where(EscalationRow.organization_id == office.id))))
+            == 1
+        )
+
+
+async def _is_breached(life: Life) -> bool:
+    return (await life.settled()).breached
 
 
 async def _reasons(line: Line, number: int) -> bool:
