@@ -293,13 +293,14 @@ async def test_a_command_that_comes_again_is_answered_and_a_key_that_is_used_aga
 
 async def test_a_broken_promise_for_a_chats_ticket_puts_the_conversation_into_the_queue_once(office: Office) -> None:
     rules = Rules(await office.open())
-    await rules.policy({Metric.FIRST_RESPONSE: timedelta(seconds=1)})
-    chat, by_hand = await office.ticket(), await office.ticket()
+    await rules.policy({Metric.FIRST_RESPONSE: timedelta(seconds=2)})
+    chat = await office.ticket()
     ticket = (await chat.live()).ticket
     assert ticket is not None
     async with office.sessions.begin() as session:
         chats = update(Conversation).where(Conversation.id == ticket.conversation_id)
         await session.execute(chats.values(external_id="chat"))
+    by_hand = await office.ticket()
     line = Line(office, ticket.conversation_id)
     await eventually(lambda: _reasons(line, 1))
     escalation = await line.settled()
