@@ -21,6 +21,7 @@ from activities.connectors.webhook import WebhookConnector
 from activities.deliveries import Deliveries
 from activities.desk import Desk
 from activities.erasure import Erasing
+from activities.escalation_record import EscalationRecord
 from activities.export import Exporting
 from activities.letters import Letters
 from activities.mail import Post
@@ -45,6 +46,7 @@ from workflows.bulk import BulkChangeWorkflow
 from workflows.connection import connect
 from workflows.delivering import DeliveringWorkflow
 from workflows.erasure import ErasureWorkflow
+from workflows.escalation import EscalationWorkflow
 from workflows.export import ExportWorkflow
 from workflows.gathering import GatheringWorkflow
 from workflows.hand_out import HandOutWorkflow
@@ -59,6 +61,7 @@ log = structlog.get_logger(__name__)
 
 WORKFLOWS: Sequence[type] = (
     TicketWorkflow,
+    EscalationWorkflow,
     RolloutWorkflow,
     BacktestWorkflow,
     HandOutWorkflow,
@@ -92,12 +95,14 @@ def make_worker(
         keep_backtests=settings.backtests_kept,
     )
     erasing, exporting = Erasing(sessions, client), Exporting(sessions)
+    escalations = EscalationRecord(sessions, bell)
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,
         workflows=workflows,
         activities=[
             *(record.record, record.load, roster.choose),
+            *(escalations.load, escalations.record, escalations.look),
             *(rollout.tell, backtests.try_rule),
             *(desk.hand_out, removal.release),
             *(merging.merge, merging.forward, bulk.change),

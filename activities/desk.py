@@ -156,8 +156,13 @@ class Desk:
 
 async def signal(temporal: Client, ticket_id: UUID, name: str, argument: object) -> bool:
     """Tell a ticket's workflow something; false for one that has ended, which has recorded that it is closed."""
+    return await signal_workflow(temporal, workflow_id(ticket_id), name, argument)
+
+
+async def signal_workflow(temporal: Client, known_as: str, name: str, argument: object) -> bool:
+    """Tell a workflow something; false for one that has ended."""
     try:
-        await temporal.get_workflow_handle(workflow_id(ticket_id)).signal(name, argument)
+        await temporal.get_workflow_handle(known_as).signal(name, argument)
     except RPCError as error:
         if error.status is not RPCStatusCode.NOT_FOUND:
             raise

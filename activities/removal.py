@@ -6,11 +6,14 @@ from sqlalchemy import select
 from temporalio import activity
 from temporalio.client import Client
 
-from activities.desk import signal
+from activities.desk import signal, signal_workflow
 from activities.signatures import RELEASE_TICKETS, ReleasedTickets, ReleaseTickets
 from db.engine import Sessions
-from db.models import Member, TicketRow
+from db.models import EscalationRow, Member, TicketRow
 from domain.commands import Assign
+from domain.escalation import EscalationStatus
+from domain.escalation_commands import Released
+from domain.ids import escalation_workflow_id
 from domain.lifecycle import REMOVED
 from domain.ticket import ACTIVE
 
@@ -19,7 +22,7 @@ PAGE = 100
 
 
 class Removal:
-    """Tells a removed member's tickets to go back to their teams' queues."""
+    """Tells a removed member's tickets and conversations to go back to their teams' queues."""
 
     def __init__(self, sessions: Sessions, temporal: Client) -> None:
         self._sessions = sessions
@@ -52,6 +55,24 @@ class Removal:
             released_from=request.member_id,
             reason=REMOVED,
         )
+        if request.after is None:
+            await self._release_conversations(request)
         submitted = {"command": command}  # what the workflow takes for a ``Submitted``
         told = await asyncio.gather(*(signal(self._temporal, ticket_id, "submit", submitted) for ticket_id in ids))
         return ReleasedTickets(told=sum(told), last=ids[-1] if len(ids) == PAGE else None)
+
+    async def _release_conversations(self, request: ReleaseTickets) -> None:
+        """Tell the escalations of conversations the member has. Safe to repeat, as for tickets."""
+        async with self._sessions() as session:
+            theirs = await session.scalars(
+                select(EscalationRow.conversation_id).where(
+                    EscalationRow.organization_id == request.organization_id,
+                    EscalationRow.owner_id == request.member_id,
+                    EscalationRow.status == EscalationStatus.CLAIMED,
+                )
+            )
+            conversations = list(theirs)
+        fact = Released(member_id=request.member_id, request_id=f"release:{request.release_id}")
+        await asyncio.gather(
+            *(signal_workflow(self._temporal, escalation_workflow_id(each), "released", fact) for each in conversations)
+        )

@@ -8,6 +8,10 @@ from pydantic import Field, JsonValue
 from domain.assignment import Offer
 from domain.commands import Absorb, AgentReplied, CustomerReplied, NoteAdded, Remembered
 from domain.delivery import DeliveryState
+from domain.escalation import Escalation
+from domain.escalation_lifecycle import Raised
+from domain.escalation_story import EscalationChange
+from domain.escalation_timers import EscalationTerms
 from domain.events import Actor, TicketEvent
 from domain.ladders import Frozen, Successor
 from domain.mail import MailState
@@ -39,6 +43,9 @@ LIST_FILES = "list_files"
 EXPORT_PAGE = "export_page"
 FINISH_EXPORT = "finish_export"
 EXPIRE_EXPORT = "expire_export"
+LOAD_ESCALATION = "load_escalation"
+RECORD_ESCALATION = "record_escalation"
+LOOK_AFTER_ESCALATION = "look_after_escalation"
 
 
 class TicketBatch(Frozen):
@@ -78,6 +85,56 @@ class LoadedTicket(Frozen):
 
     ticket: Ticket
     remembered: dict[str, Remembered]
+
+
+class LoadEscalation(Frozen):
+    """Read the conversation that is escalated, and whether ``request_id`` has been dealt with already."""
+
+    organization_id: UUID
+    conversation_id: UUID
+    request_id: str
+
+
+class LoadedEscalation(Frozen):
+    """What a new escalation begins with. ``known``: an earlier one has dealt with the request.
+
+    ``live`` is one on record that has lost its workflow; it goes on.
+    """
+
+    of: Raised
+    known: bool = False
+    live: Escalation | None = None
+
+
+class EscalationBatch(Frozen):
+    """What happened to an escalation since the last batch; as ``TicketBatch`` is for tickets."""
+
+    escalation: Escalation
+    changes: tuple[EscalationChange, ...]
+    answers: dict[str, Escalation] = Field(default_factory=dict)
+
+    @property
+    def organization_id(self) -> UUID:
+        """Whose it is."""
+        return self.escalation.organization_id
+
+
+class RecordedEscalation(Frozen):
+    """The batch is in the read model; ``terms`` are what the escalation asked for, and the conversation's times.
+
+    ``leaver_id`` is an owner who has been removed.
+    """
+
+    terms: EscalationTerms
+    leaver_id: UUID | None = None
+
+
+class LookAfterEscalation(Frozen):
+    """See whether an escalation's owner still owes an answer, and is still away."""
+
+    organization_id: UUID
+    conversation_id: UUID
+    owner_id: UUID
 
 
 class ChooseAssignee(Frozen):
@@ -214,7 +271,8 @@ class Delivered(Frozen):
 class Swept(Frozen):
     """What lay about: mails and members nobody was sending to; events and back-tests nobody will ask for.
 
-    ``conversations`` are those with something to be delivered that nobody delivered.
+    ``conversations`` are those with something to be delivered that nobody delivered. ``raisings``, ``spoken``,
+    ``presences`` and ``openings`` are what escalations and tickets had not been told.
     """
 
     mails: int
@@ -222,6 +280,10 @@ class Swept(Frozen):
     forgotten: int
     backtests: int = 0
     conversations: int = 0
+    raisings: int = 0
+    spoken: int = 0
+    presences: int = 0
+    openings: int = 0
 
 
 class MergeTicket(Frozen):

@@ -12,9 +12,11 @@ from temporalio import activity
 from activities.signatures import SWEEP, Swept
 from db.backtests import prune
 from db.engine import Sessions
+from db.escalations import untold_presences, untold_raisings, untold_spoken
 from db.live_events import KEPT_FOR, forget
 from db.mail import Bell, MailToCome
 from db.models import Delivery, Mail, Notification, NotificationSettings
+from db.openings import untold_openings
 from domain.delivery import FETCHED, DeliveryState
 from domain.mail import TRIED_FOR, MailState
 from domain.notices import Pending, QuietHours, mail_due_at
@@ -51,6 +53,10 @@ class Sweep:
             if self._mails:
                 waiting = MailToCome(await _unsent(session, now), await self._untold(session, now))
             waiting.conversation_ids = await _undelivered(session, now)
+            waiting.raisings = await untold_raisings(session, now - OVERDUE, _PAGE)
+            waiting.spoken = await untold_spoken(session, now - OVERDUE, _PAGE)
+            waiting.openings = await untold_openings(session, now - OVERDUE, _PAGE)
+            waiting.presences = await untold_presences(session, now, _PAGE)
         if waiting:
             await self._bell(waiting)
         async with self._sessions.begin() as session:
@@ -63,6 +69,10 @@ class Sweep:
             forgotten=forgotten,
             backtests=backtests,
             conversations=len(waiting.conversation_ids),
+            raisings=len(waiting.raisings),
+            spoken=len(waiting.spoken),
+            presences=len(waiting.presences),
+            openings=len(waiting.openings),
         )
 
     async def _give_up(self, session: AsyncSession, now: datetime) -> None:

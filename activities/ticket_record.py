@@ -16,19 +16,24 @@ from activities.signatures import LOAD_TICKET, RECORD_TICKET, LoadedTicket, Load
 from db.assignment import Settled, requeue
 from db.deliveries import message_to_come
 from db.engine import Sessions
+from db.escalations import raise_escalation
 from db.mail import Bell, no_bell, ring_for
-from db.models import Message, TicketEventRow, TicketRow
+from db.models import Conversation, Message, TicketEventRow, TicketRow
 from db.notices import insert_notifications
 from db.terms import find_terms
 from db.ticket_histories import lay_foundation, told_otherwise
 from db.ticket_writes import restore_events, restore_row, write_batch
 from db.watchers import take_watchers_over
 from db.wording import worded
+from domain.clocks import Metric
 from domain.commands import Remembered
-from domain.events import CustomerMessage, EventKind
-from domain.ids import message_id
+from domain.deadlines import escalating
+from domain.escalation import Reason
+from domain.escalation_commands import Raise
+from domain.events import CustomerMessage, EventKind, TicketEvent
+from domain.ids import breach_id, message_id
 from domain.terms import adopt, wanted
-from domain.ticket import Ticket
+from domain.ticket import Source, Ticket
 from domain.wording import SYSTEM_AUTHOR
 
 ANOTHER_HISTORY = "another_history"
@@ -140,9 +145,32 @@ async def _tell(
     for event in batch.events:
         if event.version in fresh:
             await insert_notifications(session, ticket, event, watched=watched)
+            if event.kind is EventKind.SLA_BREACHED:
+                await _raise_escalation(session, ticket, event)
             await _insert_customer_messages(session, ticket, event.customer_messages, deliver=deliver)
             if event.kind is EventKind.ABSORBED:
                 await take_watchers_over(session, ticket, UUID(str(event.about["from"])))
+
+
+async def _raise_escalation(session: AsyncSession, ticket: Ticket, event: TicketEvent) -> None:
+    """Put a chat platform's conversation into the queue whose ticket's promise was broken and can still be kept."""
+    metric = Metric(str(event.about["metric"]))
+    if metric not in escalating(ticket.clocks):
+        return
+    external_id = await session.scalar(
+        select(Conversation.external_id).where(Conversation.id == ticket.conversation_id)
+    )
+    if external_id is None:  # made by hand: nobody chats there
+        return
+    reason = Reason(
+        id=breach_id(ticket.id, metric, int(str(event.about["episode"]))),
+        source=Source.SLA,
+        at=event.at,
+        priority=ticket.priority,
+        metric=metric,
+    )
+    raising = Raise(reason=reason, team_id=ticket.team_id, ticket_id=ticket.id)
+    await raise_escalation(session, ticket.organization_id, ticket.conversation_id, raising)
 
 
 async def _insert_customer_messages(

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.arrivals import Arrival
 from api.messages import Messages
-from api.opening import act, decisions_on, tell_about
+from api.opening import act, decisions_on, raise_by_request, tell_about
 from api.problems import Problem
 from api.reader import BREATH, Unread
 from api.rule_book import RuleBook
@@ -265,6 +265,8 @@ class Intake:
                 of_message = decisions_on(arrival)
                 arrival.decisions = [Decision(**row) for row in of_message]
                 rows += of_message
+            if kept.escalate_human_requests and reading.human_request.requested:
+                await raise_by_request(session, arrival)
             if number % BREATH == 0:
                 await asyncio.sleep(0)
         if rows:

@@ -13,7 +13,8 @@ from api.idempotency import RequestId, claim
 from api.mentions import forget_mentions, mention
 from api.problems import Problem
 from api.schemas.conversation import Author, CreateMessage, CreateNote
-from api.ticket_gateway import Fact, RunEnded
+from api.temporal_answers import RunEnded
+from api.ticket_gateway import Fact
 from api.tickets import Answer, Tickets, customer
 from db.conversations import customer_wrote, person_answered
 from db.deliveries import message_to_come

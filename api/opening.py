@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,27 +18,29 @@ from api.rule_book import RuleBook
 from api.schemas.intake import Writer
 from api.ticket_gateway import Fact
 from api.tickets import Tickets
-from db.models import Conversation, Decision, Member, TeamMember, TicketOpening
-from db.notices import Subject, notify
+from db.escalations import raise_escalation
+from db.models import Conversation, Decision, TicketOpening
 from domain.commands import AgentReplied, Command, CustomerReplied, Edit, Escalate
 from domain.errors import TicketClosed
-from domain.events import SYSTEM, Actor, ActorKind, NoticeKind
-from domain.ids import conversation_ticket_id, decision_id
+from domain.escalation import Reason
+from domain.escalation_commands import Raise
+from domain.events import SYSTEM, Actor, ActorKind
+from domain.ids import conversation_ticket_id, decision_id, human_request_id
 from domain.rules.evaluation import Facts
 from domain.rules.routing import Properties, route
-from domain.rules.rule import Decided, EscalationActions, Outcome, RuleKind, acting
+from domain.rules.rule import Decided, EscalationActions, Outcome, RuleKind, acting, first
 from domain.ticket import MAX_TAGS, MAX_TITLE, Source, Ticket
 from workflows.messages import Created, StartTicket
 
 
 async def act(tickets: Tickets, arrival: Arrival, book: RuleBook, facts: Facts) -> None:
-    """Do in the intake's transaction what the decisions on a message ask for: a ticket, and notifications."""
+    """Do in the intake's transaction what the decisions on a message ask for: a ticket, and a human."""
     wanted = acting(arrival.decided)
     if arrival.kept.ticket_id is None and any(each.create_ticket for each in wanted):
         await _open(tickets, arrival, wanted, book, facts)
     for each in arrival.decided:
         if each.outcome is Outcome.ACTED:
-            await _notify(tickets.session, tickets, arrival, each)
+            await _raise_by_rule(tickets.session, arrival, each)
 
 
 async def _open(
@@ -54,7 +56,7 @@ async def _open(
         id=conversation_ticket_id(kept.id),
         organization_id=tickets.caller.organization_id,
         number=reserved.number,
-        title=_title(message.body),
+        title=title_of(message.body),
         source=Source.RULE,
         channel=kept.channel,
         requester_id=kept.requester_id,
@@ -86,30 +88,43 @@ async def _open(
         await session.execute(insert(Decision).values(rows).on_conflict_do_nothing())
 
 
-async def _notify(
-    session: AsyncSession, tickets: Tickets, arrival: Arrival, decided: Decided[EscalationActions]
-) -> None:
-    """Tell the members a rule names, each once a decision."""
-    actions, organization_id = decided.rule.actions, tickets.caller.organization_id
-    if not (actions.notify_team_ids or actions.notify_member_ids):
-        return
-    in_teams = select(TeamMember.member_id).where(TeamMember.team_id.in_(actions.notify_team_ids))
-    receivers = await session.scalars(
-        select(Member.id).where(
-            Member.organization_id == organization_id,
-            Member.status == "active",
-            Member.id.in_(in_teams) | Member.id.in_(actions.notify_member_ids),
-        )
-    )
-    subject = Subject(organization_id, arrival.kept.ticket_id, None, arrival.kept.id)
-    await notify(
-        session,
-        subject,
-        str(decision_id(arrival.message.id, decided.rule.id)),
-        kind=NoticeKind.ESCALATION_RAISED,
-        why=why(decided),
-        member_ids=set(receivers),
+async def _raise_by_rule(session: AsyncSession, arrival: Arrival, decided: Decided[EscalationActions]) -> None:
+    """Have a human look at the conversation, and those told whom the rule names."""
+    rule, actions = decided.rule, decided.rule.actions
+    reason = Reason(
+        id=decision_id(arrival.message.id, rule.id),
+        source=Source.RULE,
         at=datetime.now(UTC),
+        priority=actions.priority,
+        rule_id=rule.id,
+        rule_version=rule.version,
+        rule_name=rule.name,
+    )
+    raising = Raise(
+        reason=reason,
+        team_id=_team_of(arrival),
+        notify_team_ids=actions.notify_team_ids,
+        notify_member_ids=actions.notify_member_ids,
+        ticket_id=arrival.kept.ticket_id,
+    )
+    await raise_escalation(session, arrival.organization_id, arrival.kept.id, raising, why=why(decided))
+
+
+async def raise_by_request(session: AsyncSession, arrival: Arrival) -> None:
+    """Have a human look at the conversation, since the customer asks for one; in the intake's transaction."""
+    reason = Reason(id=human_request_id(arrival.message.id), source=Source.ASSISTANT, at=datetime.now(UTC))
+    raising = Raise(reason=reason, team_id=_team_of(arrival), ticket_id=arrival.kept.ticket_id)
+    await raise_escalation(session, arrival.organization_id, arrival.kept.id, raising)
+
+
+def _team_of(arrival: Arrival) -> UUID | None:
+    """Whose queue the conversation goes to: the new ticket's team, else the first that an acting rule names."""
+    ticket = arrival.opening.ticket if arrival.opening else None
+    if ticket and ticket.team_id:
+        return ticket.team_id
+    wanted = acting(arrival.decided)
+    return first(each.team_id for each in wanted) or next(
+        (team for each in wanted for team in each.notify_team_ids), None
     )
 
 
@@ -127,7 +142,7 @@ def decisions_on(arrival: Arrival) -> list[dict[str, Any]]:
     return rows
 
 
-def _title(body: str) -> str:
+def title_of(body: str) -> str:
     """The first line of what the customer wrote."""
     line = next((stripped for line in body.splitlines() if (stripped := line.strip())), "Conversation")
     return line if len(line) <= MAX_TITLE else f"{line[: MAX_TITLE - 1].rstrip()}…"

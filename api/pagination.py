@@ -11,7 +11,7 @@ from uuid import UUID
 
 from fastapi import Depends, Query
 from pydantic import BaseModel, Field
-from sqlalchemy import BigInteger, Select, literal, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Select, and_, literal, or_, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -79,6 +79,29 @@ def after(
         statement = statement.where(columns < last if newest_first else columns > last)
     order = (moment.desc(), row_id.desc()) if newest_first else (moment, row_id)
     return statement.order_by(*order).limit(place.limit + 1)
+
+
+def encode_ranked(rank: int, moment: datetime, row_id: UUID) -> str:
+    """The place after a row of a queue."""
+    return base64.urlsafe_b64encode(json.dumps([rank, moment.isoformat(), str(row_id)]).encode()).decode()
+
+
+def after_ranked(rank: Any, moment: Any, row_id: Any, place: Place) -> ColumnElement[bool]:
+    """What comes after ``place`` in a queue: the highest rank first, then who waits longest; all of it without one."""
+    if place.cursor is None:
+        return true()
+    try:
+        last_rank, since, last_id = json.loads(base64.urlsafe_b64decode(place.cursor))
+        at = datetime.fromisoformat(since)
+        if at.tzinfo is None or not isinstance(last_rank, int):
+            raise ValueError("not one of ours")
+        last = UUID(last_id)
+    except (ValueError, TypeError, AttributeError, binascii.Error) as error:
+        raise _invalid_cursor() from error
+    # Told to be wide: the cursor may be larger than the column takes.
+    wide = literal(last_rank, BigInteger)
+    later = or_(moment > at, and_(moment == at, row_id > last))
+    return or_(rank < wide, and_(rank == wide, later))
 
 
 async def page_by_time(

@@ -1,8 +1,7 @@
 """The way to a ticket's workflow and back: commands, facts, live state, and every way Temporal can fail."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -14,15 +13,14 @@ from temporalio.client import (
     WithStartWorkflowOperation,
     WorkflowExecutionStatus,
     WorkflowHandle,
-    WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCStatusCode
 
-from api.problems import STATUS_OF, Problem
 from api.security import update_id
+from api.temporal_answers import away, temporal_answers, unknown
 from domain.commands import (
     AgentReplied,
     Assign,
@@ -61,19 +59,6 @@ _SIGNALS: dict[type, Any] = {
 
 Fact = CustomerReplied | AgentReplied | NoteAdded | PolicyChanged
 
-_UNKNOWN = {
-    RPCStatusCode.DEADLINE_EXCEEDED,
-    RPCStatusCode.CANCELLED,
-    # The workflow task that carried the command failed: its worker may have been killed, or run code that cannot go on.
-    RPCStatusCode.FAILED_PRECONDITION,
-}
-_AWAY = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.RESOURCE_EXHAUSTED, RPCStatusCode.ABORTED, RPCStatusCode.INTERNAL}
-_SAME_KEY = "Send the request again with the same Idempotency-Key: it takes effect once."
-
-
-class RunEnded(Exception):
-    """The ticket's workflow does not run: it is closed, or it is missing."""
-
 
 @dataclass(frozen=True)
 class TicketGateway:
@@ -87,7 +72,7 @@ class TicketGateway:
 
     async def start(self, ticket: Ticket, created: Created) -> None:
         """Start a new ticket's workflow; nothing happens if it has been started before."""
-        async with self._answers():
+        async with temporal_answers(self._timeout):
             try:
                 await self.client.start_workflow(
                     TicketWorkflow.run,
@@ -106,7 +91,7 @@ class TicketGateway:
             except RPCError as error:
                 # There is nothing that could be missing: a server that is overwhelmed may say so all the same.
                 if error.status is RPCStatusCode.NOT_FOUND:
-                    raise _away() from None
+                    raise away() from None
                 raise
 
     async def open(self, start: StartTicket, fact: Fact) -> bool:
@@ -115,7 +100,7 @@ class TicketGateway:
         Safe to repeat: a ticket starts once, and takes a fact once.
         """
         assert start.ticket is not None
-        async with self._answers():
+        async with temporal_answers(self._timeout):
             try:
                 await self.client.start_workflow(
                     TicketWorkflow.run,
@@ -133,14 +118,14 @@ class TicketGateway:
                 return False
             except RPCError as error:
                 if error.status is RPCStatusCode.NOT_FOUND:
-                    raise _away() from None
+                    raise away() from None
                 raise
         return True
 
     async def command(self, ticket_id: UUID, command: Command | Merge) -> Outcome:
         """Have the workflow act on a command, and return what it made of it."""
         handle = self._handle(ticket_id)
-        async with self._answers():
+        async with temporal_answers(self._timeout):
             outcome: Outcome = await handle.execute_update(
                 _UPDATES[type(command)], command, id=self._update_id(command), rpc_timeout=self._timeout
             )
@@ -151,7 +136,7 @@ class TicketGateway:
         next_run = WithStartWorkflowOperation(
             TicketWorkflow.run, self._next_run(ticket.id), **self._next_run_options(ticket)
         )
-        async with self._answers():
+        async with temporal_answers(self._timeout):
             try:
                 outcome: Outcome = await self.client.execute_update_with_start_workflow(
                     _UPDATES[ChangeStatus],
@@ -177,30 +162,30 @@ class TicketGateway:
 
     async def tell_running(self, ticket_id: UUID, fact: Fact) -> None:
         """Tell a workflow that runs a fact, without knowing more of its ticket."""
-        async with self._answers():
+        async with temporal_answers(self._timeout):
             await self._handle(ticket_id).signal(_SIGNALS[type(fact)], fact, rpc_timeout=self._timeout)
 
     async def owner_of(self, ticket_id: UUID) -> UUID:
         """The organization of a ticket that has a workflow; it needs no worker to know."""
-        async with self._answers():
+        async with temporal_answers(self._timeout):
             description = await self._handle(ticket_id).describe(rpc_timeout=self._timeout)
         return UUID(description.typed_search_attributes[TICKET_ORGANIZATION])
 
     async def require_ended(self, ticket_id: UUID) -> None:
         """Return once nothing more can be recorded of the ticket's run; ``outcome_unknown`` while it still works."""
-        async with self._answers():
+        async with temporal_answers(self._timeout):
             description = await self._handle(ticket_id).describe(rpc_timeout=self._timeout)
         if description.status is WorkflowExecutionStatus.RUNNING:
-            raise _unknown()
+            raise unknown()
 
     async def live(self, ticket_id: UUID) -> LiveTicket:
         """What the workflow holds at this moment, also after it has ended, while its history is kept."""
-        async with self._answers():
+        async with temporal_answers(self._timeout):
             live: LiveTicket = await self._handle(ticket_id).query(TicketWorkflow.live, rpc_timeout=self._timeout)
         return live
 
     async def _signal(self, ticket: Ticket, signal: Any, argument: Any, *, start: bool) -> None:
-        async with self._answers():
+        async with temporal_answers(self._timeout):
             if start:
                 await self.client.start_workflow(
                     TicketWorkflow.run,
@@ -235,36 +220,3 @@ class TicketGateway:
     @property
     def _timeout(self) -> timedelta:
         return self.settings.command_timeout
-
-    @asynccontextmanager
-    async def _answers(self) -> AsyncIterator[None]:
-        """Turn what Temporal raises into what a client can act on; bounds every call's time."""
-        try:
-            async with asyncio.timeout(self._timeout.total_seconds() + 0.5):
-                yield
-        except WorkflowUpdateFailedError as error:
-            cause = error.cause
-            if isinstance(cause, ApplicationError) and cause.type in STATUS_OF:
-                context = cause.details[0] if cause.details else {}
-                raise Problem(cause.type, cause.message, **context) from None
-            if isinstance(cause, ApplicationError) and cause.type == "AcceptedUpdateCompletedWorkflow":
-                raise RunEnded from None
-            raise
-        except (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError):
-            raise _unknown() from None
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                raise RunEnded from None
-            if error.status in _UNKNOWN:
-                raise _unknown() from None
-            if error.status in _AWAY:
-                raise _away() from None
-            raise
-
-
-def _away() -> Problem:
-    return Problem("temporal_unavailable", f"Temporal does not answer. {_SAME_KEY}")
-
-
-def _unknown() -> Problem:
-    return Problem("outcome_unknown", f"Temporal did not answer in time; the command may or may not hold. {_SAME_KEY}")

@@ -18,7 +18,8 @@ from api.problems import Problem, not_found
 from api.read_model import Watch
 from api.request_log import concerns
 from api.schemas.ticket import CreateTicket, RequesterDocument
-from api.ticket_gateway import RunEnded, TicketGateway
+from api.temporal_answers import RunEnded
+from api.ticket_gateway import TicketGateway
 from db.models import Channel, Conversation, Decision, IdempotentRequest, Member, Organization, Requester, Team
 from db.tickets import (
     KeptAnswer,

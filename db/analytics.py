@@ -20,6 +20,12 @@ class Report(StrEnum):
     SLA = "sla"
     ESCALATION = "escalation-to-human"
     FALSE_ALARMS = "false-alarms"
+    QUEUE = "queue"
+    DISMISSALS = "dismissals"
+
+
+OF_RULES = frozenset({Report.FALSE_ALARMS, Report.DISMISSALS})
+"""Reports that are by rule, whatever is asked."""
 
 
 class GroupBy(StrEnum):
@@ -112,7 +118,7 @@ _ROOM = text("SELECT set_config('work_mem', '64MB', true), set_config('plan_cach
 
 
 def _is_grouped(report: Report, question: Question) -> bool:
-    return report is Report.FALSE_ALARMS or bool(question.group_by or question.bucket)
+    return report in OF_RULES or bool(question.group_by or question.bucket)
 
 
 def _statement(report: Report, question: Question, *, whole: bool) -> tuple[str, dict[str, Any]]:
@@ -156,15 +162,16 @@ class _Parts:
 class _Made:
     """``base`` has each ticket in one row of bucket and key, or of bucket and tags.
 
-    ``figures`` makes a report's figures of several such rows. Where ``lengths`` are measured, each row has an array of
-    them instead, with ``NULL`` for what has not come to an end. ``whole`` says how all are counted where they are not
-    the sum of the groups.
+    ``figures`` makes a report's figures of several such rows, for each value of ``also`` where there is one. Where
+    ``lengths`` are measured, each row has an array of them instead, with ``NULL`` for what has not come to an end.
+    ``whole`` says how all are counted where they are not the sum of the groups.
     """
 
     base: str
     figures: str = ""
     lengths: bool = False
     whole: str | None = None
+    also: str | None = None
 
 
 def _lengths(parts: _Parts, begin: str, end: str, of: str, source: str = "ticket_facts AS f") -> _Made:
@@ -243,6 +250,41 @@ def _false_alarms(parts: _Parts) -> _Made:
     )
 
 
+# In the place of tickets' facts, with the same names.
+_ESCALATIONS = """(
+    SELECT e.id, e.organization_id, e.raised_at, e.first_claimed_at, e.status, e.team_id, e.owner_id AS assignee_id,
+        e.channel, e.state -> 'reasons' -> 0 ->> 'source' AS source, e.priority, c.tags
+    FROM escalations AS e JOIN conversations AS c ON c.id = e.conversation_id
+) AS f"""
+
+
+def _queue(parts: _Parts) -> _Made:
+    """From raised to claimed for the first time."""
+    figures = """count(*) AS escalations, count(length) AS measured, round(avg(length)::numeric, 3)::float AS average,
+        percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY length) AS spread,
+        count(*) FILTER (WHERE status = 'dismissed') AS dismissed"""
+    return _Made(
+        f"""SELECT {parts.bucket("f.raised_at")} AS bucket, {parts.key}, f.status,
+            date_part('epoch', f.first_claimed_at - f.raised_at) AS length
+        FROM {_ESCALATIONS} WHERE {parts.within("f.raised_at")}""",
+        figures,
+    )
+
+
+def _dismissals(parts: _Parts) -> _Made:
+    """By rule and version: an escalation counts for each version that was a reason of it."""
+    figures = """count(DISTINCT id) AS escalations,
+        count(DISTINCT id) FILTER (WHERE status IN ('resolved', 'dismissed')) AS ended,
+        count(DISTINCT id) FILTER (WHERE status = 'dismissed') AS dismissed"""
+    return _Made(
+        f"""SELECT {parts.bucket("f.raised_at")} AS bucket, d.rule_id AS key, d.rule_version AS version, f.id, f.status
+        FROM escalation_reasons AS d JOIN {_ESCALATIONS} ON f.id = d.escalation_id
+        WHERE d.rule_id IS NOT NULL AND {parts.within("f.raised_at")}""",
+        figures,
+        also="version",
+    )
+
+
 _MAKERS = {
     Report.VOLUMES: _volumes,
     Report.FIRST_RESPONSE: _first_response,
@@ -250,6 +292,8 @@ _MAKERS = {
     Report.SLA: _sla,
     Report.ESCALATION: _escalation,
     Report.FALSE_ALARMS: _false_alarms,
+    Report.QUEUE: _queue,
+    Report.DISMISSALS: _dismissals,
 }
 
 _TAGS = "unnest(coalesce(nullif(tags, '{}'), ARRAY[NULL::varchar]))"
@@ -281,17 +325,19 @@ def _put_together(made: _Made, report: Report, question: Question, *, whole: boo
         found = f"SELECT bucket, key, spread.* FROM {groups}, {spread}"
         all_of_it = f"{_SPREAD} FROM (SELECT unnest(lengths) AS length FROM base) AS each"
     else:
-        found = f"SELECT bucket, key, {made.figures} FROM {groups} GROUP BY bucket, key"
-        all_of_it = f"SELECT {made.figures} FROM {made.whole or 'base'}"
+        by = f"bucket, key, {made.also}" if made.also else "bucket, key"
+        found = f"SELECT {by}, {made.figures} FROM {groups} GROUP BY {by}"
+        of_all = f"NULL::int AS {made.also}, " if made.also else ""
+        all_of_it = f"SELECT {of_all}{made.figures} FROM {made.whole or 'base'}"
     name, names = _named(report, question)
     begins = "((SELECT begins FROM stretches))[found.bucket]" if question.bucket else "NULL::timestamptz"
     steps.append(f"""answer AS (SELECT false AS whole, {begins} AS begins, {name} AS name, found.*
         FROM ({found}) AS found{names})""")
-    union = ""
+    union, order = "", f", {made.also}" if made.also else ""
     if whole:
         union = f"""UNION ALL (SELECT true, NULL, NULL, NULL, NULL, whole.* FROM ({all_of_it}) AS whole
             WHERE EXISTS (SELECT FROM base))"""
-    return f"WITH {', '.join(steps)} SELECT * FROM answer {union} ORDER BY whole, begins, name, key"
+    return f"WITH {', '.join(steps)} SELECT * FROM answer {union} ORDER BY whole, begins, name, key{order}"
 
 
 def _tagged(made: _Made) -> str:
@@ -305,7 +351,7 @@ def _tagged(made: _Made) -> str:
 
 def _named(report: Report, question: Question) -> tuple[str, str]:
     """What the groups are called, and the join that finds it."""
-    if report is Report.FALSE_ALARMS:
+    if report in OF_RULES:
         newest = """SELECT rule_name FROM decisions WHERE organization_id = :organization AND rule_id = found.key
             ORDER BY at DESC LIMIT 1"""
         return "rule.rule_name", f" LEFT JOIN LATERAL ({newest}) AS rule ON true"

@@ -8,8 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from pydantic_core import to_json
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.mail import mail_to_come
+from domain.escalation_commands import Spoken
 
 MAX_BACK = 20
 """Scores of earlier messages that rules may look back on (``domain.rules.conditions.MAX_MESSAGES``)."""
@@ -87,6 +90,8 @@ class KeptConversation:
     tags_before: list[str]
     """Its tags before these messages came."""
     rules_revision: int
+    escalate_human_requests: bool
+    """Whether a customer who asks for a human is put into the queue."""
 
 
 @dataclass(frozen=True)
@@ -137,17 +142,19 @@ ON CONFLICT (id) DO UPDATE SET
     ) THEN excluded.requester_id ELSE c.requester_id END
 RETURNING id, external_id, channel, channel_id, requester_id, handled_by, tags, waiting_since, answered_at, ticket_id,
     created_at, coalesce((SELECT o.tags FROM conversations AS o WHERE o.id = c.id), '{}') AS tags_before,
-    (SELECT rules_revision FROM organizations AS o WHERE o.id = :organization) AS rules_revision
+    (SELECT rules_revision FROM organizations AS o WHERE o.id = :organization) AS rules_revision,
+    (SELECT escalate_human_requests FROM organizations AS o WHERE o.id = :organization) AS escalate_human_requests
 """)
 
 # The time is the statement's, which comes after the conversations are locked: who comes later is later.
 _MESSAGES = text(f"""
 WITH fresh AS (
     INSERT INTO messages (id, organization_id, conversation_id, ticket_id, external_id, author_kind, author_id,
-        author_name, body, automatic, reading, sent_at, created_at)
+        author_name, body, automatic, reading, sent_at, created_at, out_of_turn)
     SELECT r.id, :organization, r.conversation_id, CASE WHEN :told THEN c.ticket_id END, r.external_id, r.author_kind,
         r.author_id, r.author_name, r.body, r.automatic, r.reading, r.sent_at,
-        statement_timestamp() + r.place * interval '1 microsecond'
+        statement_timestamp() + r.place * interval '1 microsecond',
+        :told AND r.author_kind = 'bot' AND c.handled_by = 'human'
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (id uuid, conversation_id uuid, external_id text,
         author_kind text, author_id uuid, author_name text, body text, automatic boolean, reading jsonb,
         sent_at timestamptz, place integer)
@@ -171,19 +178,24 @@ FROM conversations AS c LEFT JOIN ticket_openings AS o ON o.ticket_id = c.ticket
 WHERE c.id = ANY(:conversations)
 """)  # noqa: S608 - a constant
 
-_TIMES = text("""
+_ESCALATED = """EXISTS (
+    SELECT FROM escalations AS e WHERE e.conversation_id = c.id AND e.status IN ('queued', 'claimed')
+) AS escalated"""
+
+_TIMES = text(f"""
 UPDATE conversations AS c
 SET answered_at = w.answered_at, waiting_since = w.waiting_since
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS w (id uuid, answered_at timestamptz, waiting_since timestamptz)
 WHERE c.id = w.id
-""")
+RETURNING c.id, c.answered_at, c.waiting_since, {_ESCALATED}
+""")  # noqa: S608 - a constant, as below
 
 _BELONG = text("""
 UPDATE messages AS m SET ticket_id = c.ticket_id
 FROM conversations AS c WHERE c.id = m.conversation_id AND m.id = ANY(:messages)
 """)
 
-_ANSWERED = text("""
+_ANSWERED = text(f"""
 UPDATE conversations AS c
 SET answered_at = greatest(c.answered_at, :at),
     waiting_since = (
@@ -192,13 +204,14 @@ SET answered_at = greatest(c.answered_at, :at),
             AND m.sent_at > greatest(c.answered_at, :at)
     )
 WHERE c.id = :id
-RETURNING answered_at, waiting_since
-""")
+RETURNING c.id, c.answered_at, c.waiting_since, {_ESCALATED}
+""")  # noqa: S608
 
-_WROTE = text("""
-UPDATE conversations SET waiting_since = least(waiting_since, :at)
+_WROTE = text(f"""
+UPDATE conversations AS c SET waiting_since = least(waiting_since, :at)
 WHERE id = :id AND (answered_at IS NULL OR answered_at < :at) AND (waiting_since IS NULL OR waiting_since > :at)
-""")
+RETURNING c.id, c.answered_at, c.waiting_since, {_ESCALATED}
+""")  # noqa: S608
 
 
 async def keep_conversations(
@@ -258,7 +271,8 @@ async def keep_times(session: AsyncSession, conversations: Sequence[KeptConversa
     rows = [
         {"id": each.id, "answered_at": each.answered_at, "waiting_since": each.waiting_since} for each in conversations
     ]
-    await session.execute(_TIMES, {"rows": _json(rows)})
+    for row in await session.execute(_TIMES, {"rows": _json(rows)}):
+        _tell_escalation(session, row)
 
 
 async def belong_to_ticket(session: AsyncSession, message_ids: Sequence[UUID]) -> None:
@@ -268,15 +282,24 @@ async def belong_to_ticket(session: AsyncSession, message_ids: Sequence[UUID]) -
 
 async def customer_wrote(session: AsyncSession, conversation_id: UUID, at: datetime) -> None:
     """The customer waits since ``at``, unless they wait longer or were answered later. For stored messages."""
-    await session.execute(_WROTE, {"id": conversation_id, "at": at})
+    for row in await session.execute(_WROTE, {"id": conversation_id, "at": at}):
+        _tell_escalation(session, row)
 
 
 async def person_answered(
     session: AsyncSession, conversation_id: UUID, at: datetime
 ) -> tuple[datetime | None, datetime | None]:
     """A person answered at ``at``; when one last did, and since when the customer waits now. For stored messages."""
-    answered_at, waiting_since = (await session.execute(_ANSWERED, {"id": conversation_id, "at": at})).one()
-    return answered_at, waiting_since
+    row = (await session.execute(_ANSWERED, {"id": conversation_id, "at": at})).one()
+    _tell_escalation(session, row)
+    return row.answered_at, row.waiting_since
+
+
+def _tell_escalation(session: AsyncSession, row: Row[Any]) -> None:
+    """Have the conversation's live escalation learn of its times after the commit."""
+    if row.escalated:
+        fact = Spoken(waiting_since=row.waiting_since, answered_at=row.answered_at)
+        mail_to_come(session).spoken[row.id] = fact
 
 
 def _json(rows: Sequence[Mapping[str, Any]]) -> str:

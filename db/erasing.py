@@ -68,6 +68,12 @@ _OF_CONVERSATIONS = {
             author_name = CASE WHEN author_kind = 'customer' THEN NULL ELSE author_name END,
             reading = reading - '{human_pattern,human_span}'::text[]
         WHERE conversation_id = ANY(:conversations) AND NOT erased""",
+    # Why names what matched, notes are people's own words.
+    "escalation_reasons": """
+        UPDATE escalation_reasons SET why = NULL, note = NULL WHERE conversation_id = ANY(:conversations)""",
+    "escalation_notes": """
+        UPDATE escalation_notes SET body = '' WHERE escalation_id IN (
+            SELECT id FROM escalations WHERE conversation_id = ANY(:conversations))""",
     "conversations": """
         UPDATE conversations SET external_id = 'erased:' || id WHERE id = ANY(:conversations)""",
 }
@@ -102,6 +108,8 @@ KEPT: Mapping[str, str] = MappingProxyType(
         "audit_log": "acts of administration",
         "rotas": "counts",
         "queued_tickets": "times",
+        "escalations": "ids and times, and names of members",
+        "escalation_changes": "ids and times, and names of members and rules",
         "ticket_facts": "times, and names of tags and teams",
         "ticket_watchers": "of members",
         "ticket_presences": "of members",

@@ -40,6 +40,8 @@ WITHHELD: Mapping[str, frozenset[str]] = MappingProxyType(
         "channel_secrets": frozenset({"sealed"}),
         "invitations": frozenset({"token_hash"}),
         "tickets": frozenset({"search"}),
+        "escalation_changes": frozenset({"answer", "fingerprint", "request_id"}),
+        "escalation_reasons": frozenset({"raising"}),
         # For the same command sent again; the row and the events say all of it.
         "ticket_events": frozenset({"answer", "fingerprint", "request_id"}),
     }

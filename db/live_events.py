@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.channels import LIVE
 
-TICKET, NOTIFICATION = "ticket", "notification"
-"""Kinds of live events: a ticket has changed, and a member was told something."""
+TICKET, NOTIFICATION, ESCALATION = "ticket", "notification", "escalation"
+"""Kinds of live events: a ticket has changed, a member was told something, an escalation has changed."""
 
 KEPT_FOR = timedelta(hours=1)
 """How long a page may be away and still get what it has missed."""

@@ -3,37 +3,62 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import Mail
+from domain.commands import AgentReplied, CustomerReplied
+from domain.escalation_commands import PresenceChanged, Raise, Spoken
 from domain.ids import mail_id
 from domain.mail import MailState
 
 _KEPT = "mail_to_come"
 
 
+@dataclass(frozen=True)
+class RaiseToCome:
+    """A reason that is written, and whose workflow is to be told of it (``db.escalations``)."""
+
+    organization_id: UUID
+    conversation_id: UUID
+    raising: Raise
+
+
+@dataclass(frozen=True)
+class OpeningToCome:
+    """A ticket that was decided on and does not run: what starts it, and the facts it was to be told, in order."""
+
+    start: dict[str, Any]
+    facts: tuple[CustomerReplied | AgentReplied, ...]
+
+
 @dataclass
 class MailToCome:
-    """What a transaction leaves to be sent: mails as they are, members who wait for one, and conversations.
+    """What a transaction leaves to be told: mails as they are, members who wait for one, conversations, escalations.
 
     A conversation's deliveries (``db.deliveries``) go out by its channel; those that a person wants tried now, or has
-    given up, are of ``changed_ids``.
+    given up, are of ``changed_ids``. ``raisings`` are by the reason's id; ``spoken`` and ``presences`` by the
+    conversation whose escalation is to learn of them; ``openings`` by ticket.
     """
 
     mail_ids: set[UUID] = field(default_factory=set)
     member_ids: set[UUID] = field(default_factory=set)
     conversation_ids: set[UUID] = field(default_factory=set)
     changed_ids: set[UUID] = field(default_factory=set)
+    raisings: dict[UUID, RaiseToCome] = field(default_factory=dict)
+    spoken: dict[UUID, Spoken] = field(default_factory=dict)
+    presences: dict[UUID, PresenceChanged] = field(default_factory=dict)
+    openings: dict[UUID, OpeningToCome] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.mail_ids or self.member_ids or self.conversation_ids or self.changed_ids)
+        return any(vars(self).values())
 
 
 Bell = Callable[[MailToCome], Awaitable[None]]
-"""Wakes what sends mail and deliveries. Never fails: what it does not reach is found by the next sweep."""
+"""Wakes what sends, and tells escalations. Never fails: what it does not reach is found by the next sweep."""
 
 
 async def no_bell(_: MailToCome) -> None:

@@ -1,6 +1,6 @@
 """Members' notifications, written with the change that caused them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
@@ -85,7 +85,8 @@ async def insert_notifications(
     for notice in event.notices:
         if notice.targets == (Target.WATCHERS,) and not watched:
             continue
-        receivers = await _receivers(session, ticket, notice) - told
+        around = Around(ticket.organization_id, ticket.team_id, ticket.assignee_id, ticket.id)
+        receivers = await receivers_of(session, around, notice) - told
         told |= receivers
         await notify(
             session,
@@ -124,24 +125,37 @@ async def notify(
     mail_to_come(session).member_ids.update(mailed)
 
 
-async def _receivers(session: AsyncSession, ticket: Ticket, notice: Notice) -> set[UUID | None]:
-    """Active members the notice goes to."""
+@dataclass(frozen=True)
+class Around:
+    """Who the targets of a notice are: those of a team, whoever has it, and who watches the ticket."""
+
+    organization_id: UUID
+    team_id: UUID | None = None
+    assignee_id: UUID | None = None
+    ticket_id: UUID | None = None
+
+
+async def receivers_of(
+    session: AsyncSession, around: Around, notice: Notice, team_ids: Sequence[UUID] = ()
+) -> set[UUID | None]:
+    """Active members the notice goes to; those of ``team_ids`` are named besides."""
     named: set[UUID | None] = set(notice.member_ids)
-    if Target.ASSIGNEE in notice.targets and ticket.assignee_id:
-        named.add(ticket.assignee_id)
+    if Target.ASSIGNEE in notice.targets and around.assignee_id:
+        named.add(around.assignee_id)
     wanted = [Member.id.in_(named)] if named else []
-    if Target.TEAM in notice.targets and ticket.team_id:
-        wanted.append(Member.id.in_(select(TeamMember.member_id).where(TeamMember.team_id == ticket.team_id)))
-    if Target.WATCHERS in notice.targets:
-        wanted.append(Member.id.in_(select(TicketWatcher.member_id).where(TicketWatcher.ticket_id == ticket.id)))
+    teams = [*team_ids, *([around.team_id] if Target.TEAM in notice.targets and around.team_id else [])]
+    if teams:
+        wanted.append(Member.id.in_(select(TeamMember.member_id).where(TeamMember.team_id.in_(teams))))
+    if Target.WATCHERS in notice.targets and around.ticket_id:
+        wanted.append(Member.id.in_(select(TicketWatcher.member_id).where(TicketWatcher.ticket_id == around.ticket_id)))
     if not wanted and Target.SUPERVISORS not in notice.targets:
         return set()
-    active = (Member.organization_id == ticket.organization_id, Member.status == "active")
+    active = (Member.organization_id == around.organization_id, Member.status == "active")
     found: set[UUID | None] = set()
     if wanted:
         found |= set(await session.scalars(select(Member.id).where(*active, or_(*wanted))))
     if Target.SUPERVISORS in notice.targets:
-        found |= set(await supervisors(session, ticket.organization_id, ticket.team_id))
+        found |= set(await supervisors(session, around.organization_id, around.team_id))
     return found
 
 

@@ -58,6 +58,11 @@ def presence_at(now: datetime, presence: str, heartbeat_at: datetime | None) -> 
     return Presence(presence)
 
 
+def has_gone(now: datetime, presence: str, heartbeat_at: datetime | None) -> bool:
+    """Whether somebody who kept up a presence has stopped; of who never did, nothing is known."""
+    return heartbeat_at is not None and presence_at(now, presence, heartbeat_at) is Presence.OFFLINE
+
+
 @dataclass
 class Person:
     """A member as far as choosing goes; ``capacity`` is their own, ``load`` how many tickets take a place of theirs."""

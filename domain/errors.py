@@ -9,6 +9,9 @@ DomainError
 ├── TicketNotActive        ticket_not_active        resolved or closed tickets do not escalate
 ├── VersionMismatch        version_mismatch         the ticket has changed since it was read
 ├── AssignedToAnother      assigned_to_another      somebody else owns the ticket
+├── ClaimedByAnother       claimed_by_another       somebody else has the conversation
+├── NotClaimed             not_claimed              nobody has the conversation
+├── EscalationOver         escalation_over          it was resolved or dismissed, or there is none
 ├── IdempotencyKeyReused   idempotency_key_reused   one key, two different requests
 ├── InvalidLadder          invalid_ladder           a ladder that could not run
 ├── InvalidCalendar        invalid_calendar         a calendar that could not be worked by
@@ -81,6 +84,24 @@ class AssignedToAnother(DomainError):
     """Another member owns the ticket; ``assignee_id`` says who."""
 
     code = "assigned_to_another"
+
+
+class ClaimedByAnother(DomainError):
+    """Another member has the conversation; ``owner_id`` and ``owner_name`` say who."""
+
+    code = "claimed_by_another"
+
+
+class NotClaimed(DomainError):
+    """Nobody has the conversation, so it cannot be handed back."""
+
+    code = "not_claimed"
+
+
+class EscalationOver(DomainError):
+    """The escalation has ended; another one may be raised. ``current`` is how it ended."""
+
+    code = "escalation_over"
 
 
 class IdempotencyKeyReused(DomainError):

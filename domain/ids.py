@@ -55,6 +55,31 @@ def export_workflow_id(organization_id: UUID, export_id: UUID) -> str:
     return f"export-{organization_id}-{export_id}"
 
 
+def escalation_id(reason_id: UUID) -> UUID:
+    """The escalation that a reason makes, where none is live in its conversation."""
+    return uuid5(reason_id, "escalation")
+
+
+def raising_id(of_conversation_id: UUID, request_id: str) -> UUID:
+    """The reason a request gives."""
+    return uuid5(of_conversation_id, f"raise:{request_id}")
+
+
+def human_request_id(of_message_id: UUID) -> UUID:
+    """The reason a message gives in which the customer asks for a human."""
+    return uuid5(of_message_id, "human-request")
+
+
+def breach_id(of_ticket_id: UUID, metric: str, episode: int) -> UUID:
+    """The reason a breach gives."""
+    return uuid5(of_ticket_id, f"breach:{metric}:{episode}")
+
+
+def escalation_workflow_id(of_conversation_id: UUID) -> str:
+    """The workflow that owns a conversation's live escalation, of which there is one at most."""
+    return f"escalation-{of_conversation_id}"
+
+
 def workflow_id(of_ticket_id: UUID) -> str:
     """The workflow that owns a ticket."""
     return f"ticket-{of_ticket_id}"

@@ -1,10 +1,14 @@
-"""What goes into a ticket's workflow and comes out of it."""
+"""What goes into the workflows of tickets and escalations, and comes out of them."""
 
 from uuid import UUID
 
 from pydantic import Field, JsonValue
 
 from domain.commands import Command, Remembered
+from domain.escalation import Escalation
+from domain.escalation_commands import Raise
+from domain.escalation_story import EscalationChange
+from domain.escalation_timers import EscalationTimer
 from domain.events import Actor, TicketEvent
 from domain.ladders import Frozen
 from domain.ticket import Ticket
@@ -69,3 +73,43 @@ class LiveTicket(Frozen):
 
     ticket: Ticket | None
     timers: tuple[Timer, ...]
+
+
+class EscalationEntry(Frozen):
+    """One decision on an escalation that the read model does not have yet, and the state it led to."""
+
+    events: tuple[EscalationChange, ...]
+    after: Escalation
+
+
+class StartEscalation(Frozen):
+    """The input of every run of an escalation's workflow.
+
+    The first one brings the conversation's ids alone: what makes the escalation comes with a signal or an update. A run
+    that continues another brings all state.
+    """
+
+    organization_id: UUID
+    conversation_id: UUID
+    escalation: Escalation | None = None
+    outbox: tuple[EscalationEntry, ...] = ()
+    remembered: dict[str, Remembered] = Field(default_factory=dict)
+    waiting: tuple[Raise, ...] = ()
+    """Reasons that came after the escalation had ended, for the next one."""
+    history_limit: int = 500
+
+
+class EscalationOutcome(Frozen):
+    """The answer to a command: the escalation as the command left it; as ``Outcome`` is for tickets."""
+
+    version: int
+    fingerprint: str
+    escalation: Escalation
+    repeated: bool = False
+
+
+class LiveEscalation(Frozen):
+    """The state the workflow holds and what it waits for, the earliest first."""
+
+    escalation: Escalation | None
+    timers: tuple[EscalationTimer, ...]

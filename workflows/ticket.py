@@ -1,6 +1,5 @@
 """The durable life of one ticket."""
 
-import asyncio
 from typing import NoReturn
 
 from temporalio import workflow
@@ -23,29 +22,23 @@ with workflow.unsafe.imports_passed_through():
         Merge,
         NoteAdded,
         PolicyChanged,
-        Remembered,
     )
-    from domain.errors import DomainError, IdempotencyKeyReused, TicketMerging
+    from domain.errors import DomainError, TicketMerging
     from domain.story import Story
     from domain.terms import adopt
     from domain.ticket import Status, Ticket
     from domain.timers import Timer, fire, timers
+    from workflows.alarms import Alarms, measure_lateness
     from workflows.attributes import attributes_of, changed_attributes
     from workflows.details import details
     from workflows.merging import Held, Merging
     from workflows.messages import LiveTicket, Outcome, StartTicket, Submitted
     from workflows.outbox import Outbox
+    from workflows.refusals import refuse
+    from workflows.requests import REMEMBERED_REQUESTS, Requests
 
     # Not `from workflows import steps`: the sandbox would execute that module again for every instance.
     from workflows.steps import choose_assignee, forward, load, merge, record
-
-LATENESS = "baton_timer_lateness"
-"""Metric: how late timers are."""
-
-REMEMBERED_REQUESTS = 256
-"""Requests whose repetition a run notices by itself, beside those that are not recorded yet; the read model knows all
-older ones.
-"""
 
 
 @workflow.defn(name="Ticket")
@@ -66,12 +59,11 @@ class TicketWorkflow:
         self._state = start.ticket
         self._missing = False
         self._history_limit = start.history_limit
-        self._remembered = dict(start.remembered)
+        self._remembered = Requests(start.remembered)
         self._outbox = Outbox(start.outbox, start.description)
         self._recorded_version = _recorded_version(start)
         self._attributes_of: Ticket | None = start.ticket
-        self._alarms: dict[Timer, asyncio.Task[None]] = {}
-        self._alarm_rang = False
+        self._alarms = Alarms()
         self._merging = Merging()
         self._forgets = False
         if start.ticket and start.created:
@@ -244,7 +236,7 @@ class TicketWorkflow:
             self._missing = True
             await workflow.wait_condition(workflow.all_handlers_finished)
             raise
-        self._state, self._remembered = loaded.ticket, dict(loaded.remembered)
+        self._state, self._remembered = loaded.ticket, Requests(loaded.remembered)
         self._recorded_version = loaded.ticket.version
 
     async def _loaded(self) -> None:
@@ -258,12 +250,9 @@ class TicketWorkflow:
         """Refuse what cannot be done, before it enters history; a repeated request is no refusal."""
         if self._state is None:
             return
-        earlier = self._remembered.get(command.request_id)
-        if earlier and earlier.fingerprint == command.fingerprint:
-            return
         try:
-            if earlier:
-                raise IdempotencyKeyReused("This key was used for another request; use a new key for a new request.")
+            if self._remembered.knows(command.request_id, command.fingerprint):
+                return
             if isinstance(command, Absorb) and self._merging:
                 # Not to be waited for here: the other ticket may wait for this one in turn.
                 raise TicketMerging(f"Ticket #{self._state.number} is being merged itself; ask again in a moment.")
@@ -272,7 +261,7 @@ class TicketWorkflow:
             else:
                 lifecycle.check(self._state, command)
         except DomainError as refusal:
-            _refuse(refusal)
+            refuse(refusal)
 
     async def _obey(self, command: Command) -> Outcome:
         await self._loaded()
@@ -307,12 +296,7 @@ class TicketWorkflow:
     def _take(self, story: Story, request_id: str | None = None, fingerprint: str = "") -> None:
         """Make a decision the state; from here on it will be recorded, whatever happens."""
         if request_id:
-            self._remembered[request_id] = Remembered(version=story.ticket.version, fingerprint=fingerprint)
-            while len(self._remembered) > REMEMBERED_REQUESTS:
-                oldest = next(iter(self._remembered))
-                if self._remembered[oldest].version > self._recorded_version:
-                    break
-                del self._remembered[oldest]
+            self._remembered.remember(request_id, fingerprint, story.ticket.version, self._recorded_version)
         if not story.events:
             return
         self._state = story.ticket
@@ -362,37 +346,21 @@ class TicketWorkflow:
         if first and first.due_at <= workflow.now():
             await self._fire(first)
             return
-        self._arm(waits)
+        self._alarms.arm(waits)
         await workflow.wait_condition(
             lambda: (
                 bool(self._outbox or self._merging or self._merging.held)
-                or self._alarm_rang
+                or self._alarms.rang
                 or self._is_long()
                 or self._forgets
             )
         )
-        self._alarm_rang = False
+        self._alarms.rang = False
 
     async def _fire(self, timer: Timer) -> None:
         choice = await choose_assignee(self._ticket, timer, timer.successor) if timer.successor else None
         self._take(fire(self._ticket, timer, workflow.now(), choice))
-        late = workflow.metric_meter().create_histogram_timedelta(LATENESS, "From due to done, by kind of timer")
-        late.record(workflow.now() - timer.due_at, {"timer": timer.kind.value})
-
-    def _arm(self, waits: list[Timer]) -> None:
-        """Have a timer in history for the earliest deadline.
-
-        One that was armed before an earlier deadline came up stays as long as the ticket waits for it: to start it
-        again later would cost two events more each time.
-        """
-        for timer in [timer for timer, alarm in self._alarms.items() if alarm.done() or timer not in waits]:
-            self._alarms.pop(timer).cancel()
-        if waits and waits[0] not in self._alarms:
-            self._alarms[waits[0]] = asyncio.create_task(self._ring(waits[0]))
-
-    async def _ring(self, timer: Timer) -> None:
-        await workflow.sleep(timer.due_at - workflow.now(), summary=timer.summary)
-        self._alarm_rang = True
+        measure_lateness(workflow.now() - timer.due_at, timer.kind.value)
 
     @property
     def _is_over(self) -> bool:
@@ -429,7 +397,3 @@ def _recorded_version(start: StartTicket) -> int:
     if start.outbox:
         return start.outbox[0].events[0].version - 1
     return start.ticket.version if start.ticket else 0
-
-
-def _refuse(refusal: DomainError) -> NoReturn:
-    raise ApplicationError(str(refusal), dict(refusal.context), type=refusal.code, non_retryable=True) from refusal

@@ -14,9 +14,18 @@ from pydantic import BaseModel
 from api.csv_answers import MEDIA_TYPE, csv_response
 from api.dependencies import AppServices, Caller
 from api.problems import Problem
-from api.schemas.analytics import DurationRow, FalseAlarmRow, ReportView, SlaRow, VolumesRow, read_row
+from api.schemas.analytics import (
+    DismissalRow,
+    DurationRow,
+    FalseAlarmRow,
+    QueueRow,
+    ReportView,
+    SlaRow,
+    VolumesRow,
+    read_row,
+)
 from api.schemas.fields import Moment, Sought
-from db.analytics import Bucket, GroupBy, Question, Report, answer
+from db.analytics import OF_RULES, Bucket, GroupBy, Question, Report, answer
 from domain.errors import InvalidCalendar
 from domain.priority import Priority
 from domain.ticket import ChannelKind, Source
@@ -150,11 +159,26 @@ _REPORTS = (
         summary="Which rules raise what needs no human",
         description="By rule. A ticket that was resolved and that no human answered did not need one.",
     ),
+    _Shown(
+        Report.QUEUE,
+        QueueRow,
+        of="Escalations raised in the range",
+        summary="How long conversations waited in the queue for a human",
+        description="From the first reason to the first claim; `member` is whose it was at last, `source` is that of its"
+        " first reason.",
+    ),
+    _Shown(
+        Report.DISMISSALS,
+        DismissalRow,
+        of="Escalations raised in the range of which a rule was a reason",
+        summary="Which versions of rules raise what needs no human",
+        description="By rule and version, from what members dismissed.",
+    ),
 )
 
 
 def _reading(shown: _Shown) -> Callable[..., Awaitable[Response]]:
-    """What answers; false alarms are always by rule."""
+    """What answers; reports of rules are always by rule."""
 
     async def read_by_rule(asked: AskedOfAll, services: AppServices) -> Response:
         return await _report(services, shown, asked)
@@ -162,7 +186,7 @@ def _reading(shown: _Shown) -> Callable[..., Awaitable[Response]]:
     async def read(asked: AskedOfGroups, services: AppServices) -> Response:
         return await _report(services, shown, asked)
 
-    return read_by_rule if shown.report is Report.FALSE_ALARMS else read
+    return read_by_rule if shown.report in OF_RULES else read
 
 
 async def _report(services: AppServices, shown: _Shown, asked: Asked) -> Response:
@@ -177,7 +201,7 @@ async def _report(services: AppServices, shown: _Shown, asked: Asked) -> Respons
         since=question.since,
         until=question.until,
         time_zone=question.zone,
-        group_by="rule" if shown.report is Report.FALSE_ALARMS else question.group_by,
+        group_by="rule" if shown.report in OF_RULES else question.group_by,
         bucket=question.bucket,
         rows=views,
         total=read_row(kind, found.whole) if found.whole else None,
@@ -190,7 +214,7 @@ def _local(row: dict[str, Any], zone: str) -> dict[str, Any]:
     return {**row, "bucket": row["bucket"].astimezone(ZoneInfo(zone))} if row["bucket"] else row
 
 
-_NAMES = {Report.ESCALATION: "read_escalation"}
+_NAMES = {Report.ESCALATION: "read_escalation", Report.QUEUE: "read_queue_report"}
 
 for _each in _REPORTS:
     router.add_api_route(

@@ -1,26 +1,28 @@
 """Whether members are there, what they take, and what waits for them."""
 
-import base64
-import json
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Response
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import func, select
 
 from api.dependencies import ActingMember, Caller, Session, find_member
 from api.hand_outs import HandingOut, can_take
 from api.idempotency import Idempotency, once
 from api.own import find_own
-from api.pagination import Page, Paging
+from api.pagination import Page, Paging, after_ranked, encode_ranked
 from api.problems import Problem
 from api.schemas.availability import Availability, Beat, QueuedTicketView
 from api.schemas.people import MemberView
 from db.assignment import IN_TURN, something_waits
+from db.escalations import untold_presences
+from db.mail import mail_to_come
 from db.models import Member, QueuedTicket, Team, TicketRow
 
 router = APIRouter(tags=["people"])
+
+MOST_OWNED = 100
+"""Conversations of a member that learn at once that they came or went; the sweep finds others."""
 
 
 @router.put("/members/me/presence", response_model=MemberView, summary="Say that you are there")
@@ -38,6 +40,7 @@ async def beat(
         came = not can_take(member, now)
         member.presence, member.heartbeat_at = document.presence, now
         await session.flush()
+        mail_to_come(session).presences.update(await untold_presences(session, now, MOST_OWNED, member_id))
         # A beat that changes nothing looks without the lock: what it misses in this instant, the next one finds.
         if can_take(member, now) and (came or await something_waits(session, hands.caller.organization_id)):
             await hands.freed(session)
@@ -91,26 +94,14 @@ async def read_queue(team_id: UUID, caller: Caller, session: Session, place: Pag
     rows = select(waiting, TicketRow.number, TicketRow.title, TicketRow.priority).join(
         TicketRow, TicketRow.id == waiting.c.ticket_id
     )
-    if place.cursor is not None:
-        rank, since, last = _read_cursor(place.cursor)
-        rows = rows.where(
-            or_(
-                waiting.c.priority_rank < rank,
-                and_(
-                    waiting.c.priority_rank == rank,
-                    or_(
-                        waiting.c.waiting_since > since,
-                        and_(waiting.c.waiting_since == since, waiting.c.ticket_id > last),
-                    ),
-                ),
-            )
-        )
+    columns = waiting.c
+    rows = rows.where(after_ranked(columns.priority_rank, columns.waiting_since, columns.ticket_id, place))
     found = (await session.execute(rows.order_by(waiting.c.position).limit(place.limit + 1))).all()
     shown = found[: place.limit]
-    more = len(found) > place.limit
+    last = shown[-1] if len(found) > place.limit else None
     return Page(
         items=[QueuedTicketView.model_validate(row) for row in shown],
-        next_cursor=_cursor(shown[-1]) if more else None,
+        next_cursor=encode_ranked(last.priority_rank, last.waiting_since, last.ticket_id) if last else None,
     )
 
 
@@ -119,19 +110,3 @@ async def _check_replacement(session: Session, organization_id: UUID, member_id:
     if replacement_id == member_id:
         raise Problem("invalid_reference", f"{field} names the member who is out of office.", at=field)
     await find_member(session, organization_id, replacement_id, field)
-
-
-def _cursor(row: Any) -> str:
-    place = [row.priority_rank, row.waiting_since.isoformat(), str(row.ticket_id)]
-    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
-
-
-def _read_cursor(cursor: str) -> tuple[int, datetime, UUID]:
-    try:
-        rank, since, ticket_id = json.loads(base64.urlsafe_b64decode(cursor))
-        at = datetime.fromisoformat(since)
-        if at.tzinfo is None or not isinstance(rank, int):
-            raise ValueError("not one of ours")
-        return rank, at, UUID(ticket_id)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise Problem("invalid_cursor", "The cursor is not one of ours; begin again without it.") from error

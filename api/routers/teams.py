@@ -118,6 +118,7 @@ async def _check(session: AsyncSession, caller: Principal, document: TeamDocumen
     if document.supervisor_id:
         await find_member(session, caller.organization_id, document.supervisor_id, "supervisor_id")
     await check_own(session, caller, EscalationLadderRow, document.escalation_ladder_id, "escalation_ladder_id")
+    await check_own(session, caller, EscalationLadderRow, document.queue_ladder_id, "queue_ladder_id")
     known = set(
         await session.scalars(
             select(Member.id)
@@ -153,6 +154,9 @@ async def _views(session: AsyncSession, teams: Sequence[Team]) -> list[TeamView]
             escalation_ladder_id=team.escalation_ladder_id,
             supervisor_id=team.supervisor_id,
             member_capacity=team.member_capacity,
+            queue_ladder_id=team.queue_ladder_id,
+            queue_in_business_hours=team.queue_in_business_hours,
+            silence_limit=team.silence_limit,
             member_ids=members[team.id],
             created_at=team.created_at,
         )

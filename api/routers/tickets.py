@@ -27,7 +27,7 @@ from api.schemas.ticket import (
     TimersView,
     TimerView,
 )
-from api.ticket_gateway import RunEnded
+from api.temporal_answers import RunEnded
 from api.tickets import Answer, Tickets
 from db.models import TicketEventRow, TicketRow
 from db.sla import load_sla_book

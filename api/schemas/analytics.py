@@ -59,6 +59,27 @@ class FalseAlarmRow(Row):
     share: float | None = Field(description="Without a human, of the resolved.")
 
 
+class QueueRow(Row):
+    """How long conversations waited for a human, in seconds, and how many did not need one."""
+
+    escalations: int
+    measured: int = Field(description="Those of them that a human has claimed, which the figures are of.")
+    average: float | None
+    median: float | None
+    p90: float | None = Field(description="Nine of ten took no longer.")
+    dismissed: int
+
+
+class DismissalRow(Row):
+    """A version of a rule, and how many of the escalations it was a reason of were dismissed."""
+
+    version: int | None
+    escalations: int
+    ended: int
+    dismissed: int
+    share: float | None = Field(description="Dismissed, of those that have ended.")
+
+
 R = TypeVar("R", bound=BaseModel)
 
 
@@ -90,6 +111,8 @@ def read_row(kind: type[R], found: dict[str, Any]) -> R:
             values[f"{metric}_compliance"] = _share(met, met + breached)
     if kind is FalseAlarmRow:
         values["share"] = _share(values["without_human"], values["resolved"])
+    if kind is DismissalRow:
+        values["share"] = _share(values["dismissed"], values["ended"])
     return kind.model_validate(values)
 
 

@@ -65,6 +65,7 @@ class MessageView(View):
     author_name: str | None
     body: str
     automatic: bool
+    out_of_turn: bool = Field(description="A bot wrote it although a human had the conversation.")
     erased: bool = Field(description="Its words were erased with all that was known of its requester.")
     sent_at: datetime
     created_at: datetime

@@ -203,6 +203,7 @@ class ConversationView(View):
     channel_id: UUID | None
     requester_id: UUID
     handled_by: str
+    owner_id: UUID | None = Field(description="The member who has it.")
     tags: list[str]
     waiting_since: datetime | None
     answered_at: datetime | None

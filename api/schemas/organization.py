@@ -23,6 +23,7 @@ class CreateOrganization(Document):
     reopen_window: Span = timedelta(days=30)
     member_capacity: Capacity | None = None
     language: LanguageTag = DEFAULT_LANGUAGE
+    escalate_human_requests: bool = True
 
 
 class SaidToCustomers(Document):
@@ -52,6 +53,7 @@ class EditOrganization(Document):
     member_capacity: Capacity | None = Field(default=None, description="Null takes the limit away.")
     language: LanguageTag | None = Field(default=None, description="Of customers whose own is not known.")
     customer_messages: SaidToCustomers | None = None
+    escalate_human_requests: bool | None = None
 
     def changes(self) -> dict[str, Any]:
         """The settings that are named, with their new values."""
@@ -73,6 +75,9 @@ class OrganizationView(View):
     customer_messages: dict[CustomerMessageKind, bool] = Field(
         description="Which kinds of messages customers are told by the system itself.",
         examples=[{"reminder": True, "resolved": True, "closed": False, "reopened": False}],
+    )
+    escalate_human_requests: bool = Field(
+        description="Whether a customer who asks for a human is put into the queue, whatever the rules say."
     )
     created_at: datetime
 

@@ -85,6 +85,19 @@ class TeamDocument(Document):
     member_capacity: Capacity | None = Field(
         default=None, description="For members without a capacity of their own; without one the organization's."
     )
+    queue_ladder_id: UUID | None = Field(
+        default=None,
+        description="Who is told while a conversation waits in the team's queue; without one: the team after five "
+        "minutes, its supervisors after ten more, three times.",
+    )
+    queue_in_business_hours: bool = Field(
+        default=False, description="Whether that ladder's waits count the working time of the default calendar."
+    )
+    silence_limit: Span | None = Field(
+        default=None,
+        description="How long whoever has a conversation may leave its customer waiting, or be offline, before it goes "
+        "back to the queue; without one half an hour.",
+    )
     member_ids: list[UUID] = Field(default_factory=list, max_length=1000, description="In the order of their turns.")
 
 
@@ -98,5 +111,8 @@ class TeamView(View):
     escalation_ladder_id: UUID | None
     supervisor_id: UUID | None
     member_capacity: int | None
+    queue_ladder_id: UUID | None
+    queue_in_business_hours: bool
+    silence_limit: timedelta | None
     member_ids: list[UUID]
     created_at: datetime

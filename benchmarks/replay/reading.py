@@ -163,7 +163,7 @@ class Reader:
 
     async def _workflows_of(self, tenant: Tenant) -> set[str]:
         """The tickets Temporal knows workflows of."""
-        query = f"{TICKET_ORGANIZATION.name} = '{tenant.id}'"
+        query = f"WorkflowType = 'Ticket' AND {TICKET_ORGANIZATION.name} = '{tenant.id}'"
         return {found.id.removeprefix(_WORKFLOW_PREFIX) async for found in self.temporal.list_workflows(query)}
 
 

@@ -5,6 +5,7 @@ from db.models.assignment import QueuedTicket, Rota
 from db.models.audit import AuditEntry
 from db.models.conversation import Channel, Conversation, Message, Note, Requester, TicketOpening
 from db.models.delivery import ChannelSecret, Delivery
+from db.models.escalation import EscalationChangeRow, EscalationNote, EscalationReasonRow, EscalationRow
 from db.models.facts import TicketFacts
 from db.models.ladder import EscalationLadderRow, ReminderLadderRow
 from db.models.notice import LiveEvent, Mail, NotificationSettings
@@ -33,7 +34,11 @@ __all__ = [
     "Decision",
     "Delivery",
     "Erasure",
+    "EscalationChangeRow",
     "EscalationLadderRow",
+    "EscalationNote",
+    "EscalationReasonRow",
+    "EscalationRow",
     "Export",
     "ExportPage",
     "IdempotentRequest",

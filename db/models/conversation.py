@@ -59,6 +59,7 @@ class Conversation(Table):
 
     ``handled_by`` is ``bot`` or ``human``. ``answered_at`` is when a person last answered, ``waiting_since`` when the
     customer wrote the first message after that, automatic replies aside. ``ticket_id`` is the newest ticket made of it.
+    ``owner_id`` is the member who has it, ``None`` for the bot, the queue, or everybody.
     """
 
     __tablename__ = "conversations"
@@ -70,6 +71,7 @@ class Conversation(Table):
     channel_id: Mapped[UUID | None] = mapped_column(ForeignKey("channels.id"))
     requester_id: Mapped[UUID] = mapped_column(ForeignKey("requesters.id"))
     handled_by: Mapped[str] = mapped_column(default="human", server_default="human")
+    owner_id: Mapped[UUID | None]
     tags: Mapped[list[str]] = mapped_column(ARRAY(String), server_default=text("'{}'"))
     waiting_since: Mapped[datetime | None]
     answered_at: Mapped[datetime | None]
@@ -90,6 +92,7 @@ class Message(Table):
     ``author_kind`` is ``customer``, ``bot``, ``agent`` or ``system``; ``automatic`` marks a machine's reply
     in a customer's name. ``sent_at`` is the sender's time, ``created_at`` when it was stored. ``reading`` is what was
     read in a customer's message (``domain.reading.Reading``). ``erased`` messages have lost their words.
+    ``out_of_turn`` marks what a bot wrote although a human had the conversation.
     """
 
     __tablename__ = "messages"
@@ -106,6 +109,7 @@ class Message(Table):
     automatic: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     reading: Mapped[dict[str, Any] | None]
     erased: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    out_of_turn: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     sent_at: Mapped[datetime]
     created_at: Mapped[CreatedAt]
 

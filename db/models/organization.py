@@ -17,6 +17,7 @@ class Organization(Table):
     any number. ``rules_revision`` counts changes of what messages are judged by, so that processes know when to read
     it again. ``language`` is that of customers whose own is not known; ``customer_messages`` says by kind
     (``domain.events.CustomerMessageKind``) whether it is said at all, where the organization has chosen.
+    ``escalate_human_requests`` has a customer who asks for a human put into the queue without any rule.
     """
 
     __tablename__ = "organizations"
@@ -30,6 +31,7 @@ class Organization(Table):
     rules_revision: Mapped[int] = mapped_column(default=0, server_default="0")
     language: Mapped[str] = mapped_column(default="en", server_default="en")
     customer_messages: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default=text("'{}'"))
+    escalate_human_requests: Mapped[bool] = mapped_column(default=True, server_default=text("true"))
     created_at: Mapped[CreatedAt]
 
 

@@ -48,6 +48,10 @@ class Team(Table):
     ``acknowledge_within`` is how long an assigned ticket may stay open; ``None`` sets no limit.
     What happens then is ``escalation_ladder_id``'s ladder, else the default one. ``member_capacity`` is the capacity of
     members who have none of their own, ``None`` the organization's.
+
+    ``queue_ladder_id`` is climbed while a conversation waits in the team's queue, ``None`` for the default; its waits
+    count working time where ``queue_in_business_hours``. ``silence_limit`` is how long whoever has a conversation may
+    leave its customer waiting, ``None`` for the default.
     """
 
     __tablename__ = "teams"
@@ -60,6 +64,9 @@ class Team(Table):
     escalation_ladder_id: Mapped[UUID | None] = mapped_column(ForeignKey("escalation_ladders.id"))
     supervisor_id: Mapped[UUID | None] = mapped_column(ForeignKey("members.id"))
     member_capacity: Mapped[int | None]
+    queue_ladder_id: Mapped[UUID | None] = mapped_column(ForeignKey("escalation_ladders.id"))
+    queue_in_business_hours: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    silence_limit: Mapped[timedelta | None]
     created_at: Mapped[CreatedAt]
 
     __table_args__ = (

@@ -34,7 +34,7 @@ class RuleMode(StrEnum):
 
 
 class EscalationActions(Frozen):
-    """What happens when an escalation event matches.
+    """What happens when an escalation event matches, besides that the conversation is escalated.
 
     Priority, team, assignee and tags are those of the ticket; a ticket the conversation has already is not made
     again. The teams and members to notify are told whether there is a ticket or not.

@@ -337,7 +337,11 @@ async def test_rule_in_shadow_records_what_it_would_have_done_and_does_nothing(t
     assert switched["counts"] == {"matched": 2, "acted": 0, "shadow": 1, "false_alarms": 0}
     live = await write(tenant, "Give me a refund!", "chat-2")
     assert (outcomes(live), live["ticket_id"] is not None) == ([("Refunds", 1, "acted")], True)
-    assert [each["member_id"] for each in (await tenant.get("/notifications"))["items"]] == [member["id"]]
+
+    async def told() -> bool:
+        return [each["member_id"] for each in (await tenant.get("/notifications"))["items"]] == [member["id"]]
+
+    assert await eventually(told)
 
     async def counted() -> Json:
         found = await tenant.get(path)

@@ -37,8 +37,12 @@ class Things:
     async def send(self, method: str, path: str, document: Any = None) -> httpx.Response:
         """As the tenant; as the operator where only the operator may, and for a member where only members may."""
         headers = {"Authorization": f"Bearer {OPERATOR_KEY}"} if path == "/organizations" else {}
-        if path.startswith(("/members/me/", "/notifications/")) or path.endswith("/presence"):  # what is a member's own
+        own = path.startswith(("/members/me/", "/notifications/")) or path.endswith("/presence")
+        if own or path.endswith(("/claim", "/takeover")):  # what is a member's own, or becomes it
             headers = {"Baton-On-Behalf-Of": await self._thing("/members")}
+        if path.endswith("/handback"):  # what nobody has, nobody hands back
+            taken = path.replace("/handback", "/takeover")
+            await self.tenant.call("POST", taken, {}, headers={"Baton-On-Behalf-Of": await self._thing("/members")})
         return await self.tenant.call(method, path, document, headers=headers)
 
     async def _thing(self, collection: str) -> str:
@@ -46,8 +50,9 @@ class Things:
             making = getattr(self, f"_make_{collection[1:].replace('-', '_')}", None)
             self.ids[collection] = await (making() if making else self._make(_MADE_AT.get(collection, collection)))
         made = self.ids[collection]
-        if collection in ("/links", "/secrets"):
-            del self.ids[collection]  # of what the path names, and gone with it: each path gets its own
+        if collection in ("/links", "/secrets", "/escalations"):
+            # Of what the path names and gone with it, or ended by it: each path gets its own.
+            del self.ids[collection]
         return made
 
     async def _make(self, path: str) -> str:
@@ -109,6 +114,12 @@ class Things:
         await self.tenant.post(f"/conversations/{external_id}/messages", message)
         answer = await self.tenant.post(f"/conversations/{external_id}/replies", {"body": "Hello."})
         return str(answer["delivery"]["id"])
+
+    async def _make_escalations(self) -> str:
+        """One a conversation has: its examples end it."""
+        chat = await self._make_conversations()
+        raised = await self.tenant.post(f"/conversations/{chat}/escalations", {"reason": "It needs a human."})
+        return str(raised["escalation"]["id"])
 
     async def _make_invitations(self) -> str:
         made = await self.tenant.post("/invitations", {"invitations": [{"email": f"{uuid4()}@example.com"}]})

@@ -152,7 +152,7 @@ async def read_workflows(temporal: Client, history: History, tables: Tables) -> 
     prefix = workflow_id(UUID(int=0)).removesuffix(str(UUID(int=0)))
     known = set(closed)
     for organization in history.organizations:
-        query = f"{TICKET_ORGANIZATION.name} = '{organization}'"
+        query = f"WorkflowType = 'Ticket' AND {TICKET_ORGANIZATION.name} = '{organization}'"
         known |= {UUID(found.id.removeprefix(prefix)) async for found in temporal.list_workflows(query)}
     slots = asyncio.Semaphore(_CONCURRENCY)
 

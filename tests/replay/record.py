@@ -30,9 +30,18 @@ from domain.bulk import PrioritizeAll
 from domain.clocks import Metric
 from domain.commands import AgentReplied, Erase, Merge
 from domain.ids import deliveries_workflow_id, gathering_workflow_id, mail_workflow_id
-from domain.ladders import LadderStep, Notify, RaisePriority, ReminderAction, ReminderLadder, ReminderStep, Target
+from domain.ladders import (
+    EscalationLadder,
+    LadderStep,
+    Notify,
+    RaisePriority,
+    ReminderAction,
+    ReminderLadder,
+    ReminderStep,
+    Target,
+)
 from domain.priority import Priority
-from domain.ticket import Status
+from domain.ticket import Source, Status
 from embedded.ports import LOOPBACK, free_port
 from embedded.postgres import EmbeddedPostgres, new_password
 from embedded.schema import migrate
@@ -42,7 +51,8 @@ from tests.mailbox import mailbox
 from tests.receiver import Does, receiver
 from tests.support import drain, eventually
 from tests.workflows.answers import conversation_on, says
-from tests.workflows.office import Life, Office
+from tests.workflows.line import Line, edit_team
+from tests.workflows.office import Life, Office, add_ladder
 from tests.workflows.past import Past, escalation_event
 from tests.workflows.queue import change_member, hand_out_by_workflow, remove_member
 from tests.workflows.rules import Rules
@@ -353,6 +363,49 @@ async def taken_along(office: Office) -> Kept:
     return {"export": await _start(office, ExportWorkflow.run, start, "export")}
 
 
+async def escalated(office: Office) -> Kept:
+    """Waits in the queue until its ladder has told everybody; claimed, answered and resolved; and raised once more."""
+    await office.open()
+    async with office.sessions.begin() as session:
+        step = LadderStep(wait=MOMENT, actions=(RaisePriority(), Notify(targets=(Target.SUPERVISORS,))))
+        ladder = EscalationLadder(name="Hasty", steps=(step,), repeat=1)
+        ladder_id = await add_ladder(session, office.id, ladder)
+    await edit_team(office, queue_ladder_id=ladder_id)
+    line = await Line(office).open()
+    await line.said(waiting=datetime.now(UTC))
+    await line.raise_()
+    await line.raise_(Source.RULE, of={"rule_name": "Refunds"})
+    await eventually(lambda: _climbed(line, 2))
+    await line.obey(line.claim("Ana"))
+    await line.refused(line.claim("Ben"))
+    await line.spoken(answered=datetime.now(UTC))
+    await line.resolve()
+    await line.handle.result()
+    await line.raise_()
+    await line.settled()
+    return {"escalated": line.handle.id}
+
+
+async def taken_over(office: Office) -> Kept:
+    """Taken over without anybody having asked; its owner is silent, and it goes back; a member is removed."""
+    await office.open()
+    await edit_team(office, silence_limit=2 * MOMENT)
+    line = await Line(office).open()
+    await line.said(waiting=datetime.now(UTC))
+    await line.take_over("Ana")
+    await eventually(lambda: _climbed(line, 1, "returned"))
+    await line.obey(line.claim("Ben"))
+    await line.settled()
+    await remove_member(office, "Ben")
+    await eventually(lambda: _climbed(line, 2, "returned"))
+    await line.settled()
+    return {"taken-over": line.handle.id}
+
+
+async def _climbed(line: Line, number: int, kind: str = "ladder_step") -> bool:
+    return (await line.story()).count(kind) == number
+
+
 async def _start(office: Office, run: Any, start: Any, name: str) -> str:
     workflow_id = f"{name}-{uuid4()}"
     await office.client.execute_workflow(run, start, id=workflow_id, task_queue=office.settings.temporal_task_queue)
@@ -385,6 +438,8 @@ LIVES: tuple[Callable[[Office], Awaitable[Kept]], ...] = (
     changed_together,
     forgotten,
     taken_along,
+    escalated,
+    taken_over,
 )
 
 

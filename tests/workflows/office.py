@@ -121,7 +121,7 @@ class Office:
                         is_default=True,
                     )
                 )
-            ladder_id = await _add_ladder(session, self.id, escalation) if escalation else None
+            ladder_id = await add_ladder(session, self.id, escalation) if escalation else None
             await session.flush()
             session.add(
                 Team(
@@ -160,7 +160,7 @@ class Office:
             assert len(set(requests)) == len(requests)
 
 
-async def _add_ladder(session: Any, organization_id: UUID, ladder: EscalationLadder) -> UUID:
+async def add_ladder(session: Any, organization_id: UUID, ladder: EscalationLadder) -> UUID:
     row = EscalationLadderRow(
         id=uuid4(),
         organization_id=organization_id,
@@ -215,7 +215,7 @@ class Life:
         )
         created = Created(actor=API, request_id="create", fingerprint="create", description="The money is missing.")
         start = StartTicket(ticket_id=self.id, ticket=ticket, created=created, history_limit=history_limit)
-        with _still(office):
+        with still(office):
             await office.client.start_workflow(
                 TicketWorkflow.run,
                 start,
@@ -273,7 +273,7 @@ class Life:
         """Begin the next run with nothing but the ticket's id, or use the run that is there."""
         office = self.office
         command = command or self.to(Status.OPEN)
-        with _still(office):
+        with still(office):
             outcome: Outcome = await office.client.execute_update_with_start_workflow(
                 _UPDATES[ChangeStatus],
                 command,
@@ -292,7 +292,7 @@ class Life:
     async def reopened_by(self, fact: CustomerReplied) -> None:
         """A customer's message begins the next run, or reaches the one that is there."""
         office = self.office
-        with _still(office):
+        with still(office):
             await office.client.start_workflow(
                 TicketWorkflow.run,
                 StartTicket(ticket_id=self.id),
@@ -446,7 +446,7 @@ class Life:
         return self.office.members[name] if name else API
 
 
-def _still(office: Office) -> Any:
+def still(office: Office) -> Any:
     """Start the workflow with a clock that stands until a test moves it."""
     environment = office.skipping or WorkflowEnvironment.from_client(office.client)
     return environment.with_time_skipping_disabled()

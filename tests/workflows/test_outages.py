@@ -25,7 +25,7 @@ from tests.workflows.acts import is_blocked
 from tests.workflows.office import Life, Office
 from tests.workflows.past import Past, escalation_event
 from worker import make_worker
-from workflows.ticket import REMEMBERED_REQUESTS
+from workflows.requests import REMEMBERED_REQUESTS
 
 ROOT = Path(__file__).parents[2]
 

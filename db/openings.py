@@ -1,0 +1,54 @@
+"""Tickets that were decided on and may never have been started: whoever decided may have died since."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.mail import OpeningToCome
+from db.models import Conversation, Message, TicketOpening, TicketRow
+from domain.commands import AgentReplied, CustomerReplied
+from domain.events import Actor, ActorKind
+
+
+async def untold_openings(session: AsyncSession, before: datetime, limit: int) -> dict[UUID, OpeningToCome]:
+    """What starts the tickets that were decided on before then, with all that was said to them since; by ticket.
+
+    Those that are on record have been started, and are forgotten here. The caller owns the transaction.
+    """
+    recorded = select(TicketRow.id).where(TicketRow.id == TicketOpening.ticket_id).exists()
+    await session.execute(delete(TicketOpening).where(TicketOpening.created_at < before, recorded))
+    openings = list(
+        await session.scalars(
+            select(TicketOpening)
+            .where(TicketOpening.created_at < before)
+            .order_by(TicketOpening.created_at)
+            .limit(limit)
+        )
+    )
+    facts: dict[UUID, list[CustomerReplied | AgentReplied]] = {}
+    said = (
+        select(Message, Conversation.requester_id)
+        .join(Conversation, Conversation.id == Message.conversation_id)
+        .where(
+            Message.ticket_id.in_([opening.ticket_id for opening in openings]),
+            Message.author_kind.in_(("customer", "agent")),
+        )
+        .order_by(Message.created_at, Message.id)
+    )
+    for message, requester_id in await session.execute(said) if openings else ():
+        assert message.ticket_id is not None
+        facts.setdefault(message.ticket_id, []).append(_fact(message, requester_id))
+    return {
+        opening.ticket_id: OpeningToCome(opening.start, tuple(facts.get(opening.ticket_id, ()))) for opening in openings
+    }
+
+
+def _fact(message: Message, requester_id: UUID) -> CustomerReplied | AgentReplied:
+    if message.author_kind == "customer":
+        actor = Actor(kind=ActorKind.CUSTOMER, id=requester_id, name=message.author_name)
+        return CustomerReplied(message_id=message.id, at=message.sent_at, actor=actor, automatic=message.automatic)
+    # The one who wrote it is a member, or the program that brought it in: which one, the row does not say.
+    actor = Actor(kind=ActorKind.API_KEY, id=message.author_id, name=message.author_name)
+    return AgentReplied(message_id=message.id, at=message.sent_at, actor=actor)
