@@ -36,9 +36,14 @@ async def place_of(session: AsyncSession, conversation_id: UUID, message_id: UUI
 async def said_after(
     session: AsyncSession, conversation_id: UUID, after: Place | None, limit: int
 ) -> Sequence[Message]:
-    """Messages behind a place in the order in which they came, or the latest ones; erased ones are not shown."""
+    """Messages behind a place in the order in which they came, or the latest ones.
+
+    Erased ones are not shown, nor what a bot said although a human had the conversation.
+    """
     key = tuple_(Message.created_at, Message.id)
-    statement = select(Message).where(Message.conversation_id == conversation_id, Message.erased.is_(False))
+    statement = select(Message).where(
+        Message.conversation_id == conversation_id, Message.erased.is_(False), Message.out_of_turn.is_(False)
+    )
     if after is None:
         latest = await session.scalars(statement.order_by(Message.created_at.desc(), Message.id.desc()).limit(limit))
         return list(latest)[::-1]

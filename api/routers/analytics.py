@@ -164,7 +164,7 @@ _REPORTS = (
         QueueRow,
         of="Escalations raised in the range",
         summary="How long conversations waited in the queue for a human",
-        description="From the first reason to the first claim; `member` is whose it was at last, `source` is that of its"
+        description="From the first reason to the first claim; `member` is whose it was at last, `source` that of its"
         " first reason.",
     ),
     _Shown(
