@@ -195,7 +195,7 @@ async def test_what_is_not_taken_says_why_and_whether_for_good(
     assert installation.said() == []
 
 
-@pytest.mark.parametrize("external_id", [None, "chat-9", "erased:1", conversation_external_id(uuid4(), 52)])
+@pytest.mark.parametrize("external_id", [None, "chat-9", "erased:1", conversation_external_id(UUID(int=7), 52)])
 async def test_a_conversation_that_is_not_chatwoots_is_not_written_to(
     installation: ChatwootServer, connector: ChatwootConnector, external_id: str | None
 ) -> None:
