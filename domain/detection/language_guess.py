@@ -1,7 +1,6 @@
 """A cheap guess at a message's language: its script, then which table knows its small words."""
 
-from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 
 from domain.detection.human_request import builtin_detector
@@ -31,12 +30,15 @@ def guess_language(text: str) -> str | None:
     script = _by_script(text)
     if script is not None:
         return script or None
-    words = list(islice(words_of(text[: _WORDS_READ * 16]), _WORDS_READ))
-    weights = {table.code: _weight(words, table) for table in _latin_tables()}
-    best = max(weights.values(), default=0.0)
+    tables = _latin_tables()
+    weights = [0.0] * len(tables)
+    for word in islice(words_of(text[: _WORDS_READ * 16]), _WORDS_READ):
+        for place, weight in _weights(word):
+            weights[place] += weight
+    best = max(weights, default=0.0)
     if not best:
         return None
-    likeliest = [code for code, weight in weights.items() if weight == best]
+    likeliest = [table.code for table, weight in zip(tables, weights, strict=True) if weight == best]
     return likeliest[0] if len(likeliest) == 1 else None
 
 
@@ -54,11 +56,12 @@ def _by_script(text: str) -> str | None:
     return ""
 
 
-def _weight(words: Sequence[str], table: Language) -> float:
-    weight = 0.0
-    for word in words:
-        if word in table.common:
-            weight += 1
-        elif word in table.vocabulary or unaccented(word) in table.plain:
-            weight += _KNOWN_WORD
-    return weight
+@lru_cache(maxsize=16_384)
+def _weights(word: str) -> tuple[tuple[int, float], ...]:
+    """What the word says for each table that knows it, by the table's place."""
+    plain = unaccented(word)
+    return tuple(
+        (place, 1.0 if word in table.common else _KNOWN_WORD)
+        for place, table in enumerate(_latin_tables())
+        if word in table.common or word in table.vocabulary or plain in table.plain
+    )

@@ -1,8 +1,9 @@
 """All languages together: which of them a message may be in, and its words read with one of their tables."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from domain.detection.language import Language, Node
 from domain.detection.roles import REAL
@@ -17,7 +18,7 @@ _LANGUAGES_READ = 3  # of those that know a clause equally well; a word they all
 _BORROWED = 0.8  # weight of a word that a language has from another
 _NEARLY = 0.85  # a language that knows fewer words of a clause, measured by the best one, would misread it
 
-Corrections = dict[str, dict[int, str]]
+Corrections = dict[str, Mapping[int, str]]
 """Misspelt words: the spelling that was meant, by the language's place."""
 
 
@@ -48,6 +49,7 @@ class Lexicon:
             for position, language in enumerate(self.languages)
             if (anchors := language.anchors & language.unspaced)
         ]
+        self._corrections = lru_cache(maxsize=16_384)(self._spellings)
         corrected: dict[str, int] = {}
         for position, language in enumerate(self.languages):
             bit = 1 << position
@@ -93,7 +95,7 @@ class Lexicon:
                 found |= 1 << position
         return [language for position, language in enumerate(self.languages) if found >> position & 1], corrections
 
-    def _corrections(self, word: str) -> dict[int, str]:
+    def _spellings(self, word: str) -> Mapping[int, str]:
         word = _REPEATED.sub(r"\1", word)
         if not _SHORTEST_CORRECTED - 1 <= len(word) <= _LONGEST_CORRECTED:
             return {}

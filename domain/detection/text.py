@@ -9,6 +9,9 @@ from typing import NamedTuple
 MAX_CLAUSE = 300
 """Characters in one clause; longer runs without punctuation are cut, so that work grows with length only."""
 
+_LATEST = 16
+"""Texts that are remembered as they were cut: all that read one message cut the same text."""
+
 _LONGEST_RUN = 100  # characters of a script without spaces that are taken as one piece
 _OVERLAP = 60  # characters that two halves of a cut clause share: a request is rarely longer
 
@@ -75,6 +78,7 @@ class Folded:
         return self.starts[start], self.ends[end - 1]
 
 
+@lru_cache(maxsize=_LATEST)
 def fold(text: str) -> Folded:
     """``text`` in NFKC and case-folded, with straight apostrophes and without formatting characters."""
     if text.isascii():
@@ -116,7 +120,8 @@ def is_unspaced(word: str) -> bool:
     return "\u3005" <= first <= "\u30ff" or "\u3400" <= first <= "\u9fff" or "\uf900" <= first <= "\ufaff"
 
 
-def clauses(text: str) -> list[Clause]:
+@lru_cache(maxsize=_LATEST)
+def clauses(text: str) -> tuple[Clause, ...]:
     """The clauses of ``text`` that hold words, in order, none much longer than ``MAX_CLAUSE`` characters."""
     folded = fold(text)
     found: list[Clause] = []
@@ -140,7 +145,7 @@ def clauses(text: str) -> list[Clause]:
         found.extend(_cut(words, starts_sentence, True))
     elif found and not found[-1].ends_sentence:
         found[-1] = Clause(found[-1].words, found[-1].starts_sentence, True)
-    return found
+    return tuple(found)
 
 
 def words_of(text: str) -> list[str]:
