@@ -27,7 +27,7 @@ run: $(RUNTIME) ## Start Postgres, Temporal, worker and API on this machine; Ctr
 
 .PHONY: test
 test: $(DEV) ## Run the tests on a real Postgres and a real Temporal (ARGS="tests/embedded -k lock" for some)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: test-slow
 test-slow: $(DEV) ## Run the tests that prove at length what others show in short, about five minutes

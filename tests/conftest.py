@@ -20,15 +20,11 @@ from tests.support import drain
 from workflows import search_attributes
 from workflows.payloads import data_converter
 
-TOGETHER = ("tests/telemetry",)
-"""Folders whose tests look at one stack, which takes long to start; elsewhere it is a file's tests that share."""
-
 LONGEST = (
     "tests/chaos/test_chaos.py",
     "tests/benchmarks/test_replay.py",
     "tests/api/test_outages.py",
     "tests/embedded/test_run.py",
-    "tests/telemetry",
 )
 """What begins first, so that one process does not end long after the other."""
 
@@ -39,17 +35,14 @@ SOON_DELETED = {
 }
 
 
-@pytest.hookimpl(tryfirst=True)  # before the names of groups are read from the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests run in one process, and put those first that take longest."""
+    """Put the files first that take longest; a file's tests run in one process."""
 
-    def group(item: pytest.Item) -> str:
+    def place(item: pytest.Item) -> int:
         file = item.nodeid.partition("::")[0]
-        return next((folder for folder in TOGETHER if file.startswith(f"{folder}/")), file)
+        return LONGEST.index(file) if file in LONGEST else len(LONGEST)
 
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=lambda item: LONGEST.index(group(item)) if group(item) in LONGEST else len(LONGEST))
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Wakes what sends mail and deliveries, and tells escalations, right after the transaction that wrote of it."""
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -73,14 +74,20 @@ def make_bell(client: Client, settings: Settings) -> Bell:
         if mails:
             calls += [_send(client, queue, mail_id) for mail_id in waiting.mail_ids]
             calls += [_gather(client, queue, member_id) for member_id in waiting.member_ids]
-        for result in await asyncio.gather(*calls, return_exceptions=True):
+        for result in await asyncio.gather(*map(_bounded, calls), return_exceptions=True):
             # A client that connects late says by RuntimeError that it cannot.
-            if isinstance(result, RPCError | RuntimeError):
+            if isinstance(result, RPCError | RuntimeError | TimeoutError):
                 log.warning("not_signalled", error=type(result).__name__)
             elif isinstance(result, BaseException):
                 raise result
 
     return ring
+
+
+async def _bounded(call: Coroutine[Any, Any, None]) -> None:
+    """No longer than our patience: the client's own is for one attempt, and it makes several while Temporal is away."""
+    async with asyncio.timeout(_PATIENCE.total_seconds()):
+        await call
 
 
 async def _send(client: Client, queue: str, mail_id: UUID) -> None:

@@ -46,7 +46,12 @@ class Server(uvicorn.Server):
 async def serving(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """The API on a free port, and a client of it whose patience is longer than any answer may take."""
     config = uvicorn.Config(
-        create_app(settings), log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=5
+        create_app(settings),
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=5,
+        timeout_keep_alive=60,
     )
     server = Server(config)
     # The protocol is named, or asyncio would not turn off Nagle's algorithm: each answer took 40 ms longer.

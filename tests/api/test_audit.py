@@ -145,6 +145,7 @@ async def test_erasures_and_exports_are_written_down(tenant: Tenant) -> None:
     requester = ticket["requester"]["id"]
     for _ in range(2):
         erasure = (await me.call("DELETE", f"/requesters/{requester}", key="erase")).json()
+    await me.finished(f"/erasures/{erasure['id']}")  # which gives up exports
     export = await me.post("/exports", {"keep_for": "P1D"}, key="export")
     await me.finished(f"/exports/{export['id']}")
     for _ in range(2):

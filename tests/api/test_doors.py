@@ -395,7 +395,7 @@ async def test_examples_are_understood(newcomer: Browser, operation: Any) -> Non
     if operation.access == "signed_in":
         await browser.call("POST", "/sign-up", SIGN_UP)
     answer = await browser.call(operation.method, operation.below_prefix, operation.examples[0])
-    expected = ("wrong_credentials", "invalid_token", "invalid_reference")
+    expected = ("wrong_credentials", "invalid_token", "invalid_reference", "origin_not_allowed")
     assert answer.is_success or answer.json()["code"] in expected, answer.text
 
 

@@ -143,6 +143,7 @@ async def test_temporal_lost_altogether_is_made_again_from_postgres(baton: Site)
     assert {life.id: await life.settled() for life in (opened, waits)} == before
     assert len((await waits.live()).timers) == 1
     await ended.reopen()
+    await ended.settled()
     assert (await baton.repair("compare")).code == 0
     await office.check()
 
