@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from psycopg.errors import UniqueViolation
 from pydantic import JsonValue
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.decisions import because, decision_row
@@ -91,7 +93,13 @@ class Tickets:
             known = await self._known(new_id, request)
             if known is not None:
                 return known
-            ticket, requester, rules = await self._reserve(new_id, document, request)
+            try:
+                ticket, requester, rules = await self._reserve(new_id, document, request)
+            except IntegrityError as error:
+                if not isinstance(error.orig, UniqueViolation):
+                    raise
+                # Another request has made the same requester in this instant; now it is there.
+                ticket, requester, rules = await self._reserve(new_id, document, request)
             created = Created(
                 actor=self.caller.actor,
                 request_id=request.key,

@@ -3,9 +3,15 @@
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from psycopg.errors import UniqueViolation
+from sqlalchemy.exc import IntegrityError
 
+import api.intake
+from api.tickets import Tickets
 from tests.api.chat import AWAY_FROM_OFFICE, Chat, at
 from tests.api.tenant import Json, Tenant
 
@@ -23,6 +29,9 @@ BODIES = {
     "control characters": "\x01\x1b[31m\x7f",
     "markup": "<script>alert('\"')</script> {{x}} %s \\",
 }
+RACE = IntegrityError("", {}, UniqueViolation())
+"""What Postgres says to one of two that make the same thing, where they meet in another index than that of the ids."""
+
 JSON = {"Content-Type": "application/json"}
 REFUSED = {
     "nothing": "",
@@ -30,6 +39,39 @@ REFUSED = {
     "NUL": "a\x00b",
     "half a character": "a\ud800b",  # as JSON may escape it
 }
+
+
+@pytest.fixture
+def race(monkeypatch: pytest.MonkeyPatch) -> Callable[[object, str], None]:
+    """Has the next call of a function lose a race."""
+
+    def lose(owner: object, name: str) -> None:
+        function = getattr(owner, name)
+
+        async def once(*given: Any) -> Any:
+            monkeypatch.setattr(owner, name, function)
+            raise RACE
+
+        monkeypatch.setattr(owner, name, once)
+
+    return lose
+
+
+async def test_who_makes_the_same_conversation_in_the_same_instant_is_answered_too(
+    tenant: Tenant, race: Callable[[object, str], None]
+) -> None:
+    race(api.intake, "keep_conversations")
+    chat = Chat(tenant)
+    await chat.say("Hello?")
+    assert await chat.said() == ["Hello?"]
+
+
+async def test_who_makes_the_same_requester_in_the_same_instant_is_answered_too(
+    tenant: Tenant, race: Callable[[object, str], None]
+) -> None:
+    race(Tickets, "_reserve")
+    ticket = await tenant.ticket(requester={"external_id": "customer-77"})
+    assert [each["id"] async for each in tenant.pages("/tickets")] == [ticket["id"]]
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
