@@ -189,13 +189,13 @@ async def test_a_replay_killed_and_stopped_half_way_accounts_for_every_message_o
 ) -> None:
     replay = Replay(baton, tmp_path, messages=30, seed=2, speed_up=200_000)
     process = await replay.start()
-    await eventually(lambda: replay.acknowledged() >= 15, timeout=30)
+    await eventually(lambda: replay.acknowledged() >= 15, timeout=90)
     process.kill()
     await replay.end(process)
     killed_at = replay.acknowledged()
 
     process = await replay.start()
-    await eventually(lambda: replay.acknowledged() >= killed_at + 15, timeout=30)
+    await eventually(lambda: replay.acknowledged() >= killed_at + 15, timeout=90)
     process.send_signal(signal.SIGINT)
     assert await replay.end(process) == 130
     assert "Run the same command to go on" in replay.output[-1]

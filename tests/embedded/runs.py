@@ -45,7 +45,7 @@ class Site:
         """What a start that cannot succeed says before it ends, which has to be with exit code 1."""
         run = self.start(**environment)
         try:
-            eventually_sync(lambda: run.process.poll() is not None or "curl " in run.said, timeout=30)
+            eventually_sync(lambda: run.process.poll() is not None or "curl " in run.said, timeout=90)
             assert run.process.poll() == 1, run.said
         finally:
             run.end()
@@ -106,7 +106,7 @@ class Run:
     def interrupt(self) -> int:
         """Ctrl-C; returns the exit code."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=60)
 
     def left_behind(self) -> list[dict[str, Any]]:
         """Processes of this run that still live; waits a moment for those that are on their way out."""

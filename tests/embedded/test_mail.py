@@ -25,7 +25,7 @@ def test_mail_is_caught_and_can_be_read_as_a_list_a_page_and_files(tmp_path: Pat
                 except httpx.TransportError:
                     return False
 
-            eventually_sync(is_up, 20)
+            eventually_sync(is_up, 60)
             for number in range(2):
                 mail = EmailMessage()
                 mail["From"], mail["To"] = "baton@example.com", "ada@example.com"

@@ -175,7 +175,7 @@ def test_a_part_that_dies_brings_all_down_with_a_message(site: Site, second_day:
     run = site.start()
     try:
         run.wait_up().part("worker.py").kill()
-        assert run.process.wait(timeout=30) == 1
+        assert run.process.wait(timeout=60) == 1
         assert run.left_behind() == []
     finally:
         run.end()
