@@ -40,7 +40,7 @@ class Program:
             self.lives()
             return words in self.log.read_text()
 
-        await eventually(said, 20)
+        await eventually(said, 60)
 
     async def ready(self) -> Tenant:
         async def answers() -> bool:
@@ -50,7 +50,7 @@ class Program:
             except httpx.TransportError:
                 return False
 
-        await eventually(answers, 20)
+        await eventually(answers, 60)
         return await new_tenant(self.client)
 
     async def ends_well(self) -> None:

@@ -74,7 +74,7 @@ class Run:
         return self._said.read_text()
 
     def wait_up(self) -> "Run":
-        eventually_sync(lambda: "curl " in self.said or self.process.poll() is not None, timeout=60)
+        eventually_sync(lambda: "curl " in self.said or self.process.poll() is not None, timeout=90)
         assert self.process.poll() is None, self.said
         self._children = psutil.Process(self.process.pid).children(recursive=True)
         return self
