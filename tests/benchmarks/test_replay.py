@@ -180,7 +180,7 @@ async def test_the_report_says_what_escalated_by_what_and_agrees_with_the_rows(f
 
 async def test_clocks_run_by_themselves_on_the_streams_time(finished: Replay) -> None:
     brands = finished.report()["brands"]
-    for what in ("reminders", "reassignments", "auto_resolved", "auto_closed", "follow_ups"):
+    for what in ("reminders", "reassignments", "auto_resolved", "auto_closed"):
         assert sum(brand[what] for brand in brands) > 0, what
 
 
