@@ -90,14 +90,21 @@ async def _bounded(call: Coroutine[Any, Any, None]) -> None:
         await call
 
 
+def _found_or_started(queue: str) -> dict[str, Any]:
+    """What makes starting a workflow the same as finding it where it runs."""
+    return {
+        "task_queue": queue,
+        "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING,
+        "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+    }
+
+
 async def _send(client: Client, queue: str, mail_id: UUID) -> None:
     await client.start_workflow(
         SendingWorkflow.run,
         SendMail(mail_id=mail_id),
         id=mail_workflow_id(mail_id),
-        task_queue=queue,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        **_found_or_started(queue),
         rpc_timeout=_PATIENCE,
     )
 
@@ -107,9 +114,7 @@ async def _gather(client: Client, queue: str, member_id: UUID) -> None:
         GatheringWorkflow.run,
         StartGathering(member_id=member_id),
         id=gathering_workflow_id(member_id),
-        task_queue=queue,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        **_found_or_started(queue),
         start_signal="told",
         rpc_timeout=_PATIENCE,
     )
@@ -120,9 +125,7 @@ async def _deliver(client: Client, queue: str, conversation_id: UUID, signal: st
         DeliveringWorkflow.run,
         StartDelivering(conversation_id=conversation_id),
         id=deliveries_workflow_id(conversation_id),
-        task_queue=queue,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        **_found_or_started(queue),
         start_signal=signal,
         rpc_timeout=_PATIENCE,
     )
@@ -164,9 +167,7 @@ def escalation_options(settings: Settings, organization_id: UUID, conversation_i
     """How a conversation's escalation is started, or found where it runs."""
     return {
         "id": escalation_workflow_id(conversation_id),
-        "task_queue": settings.temporal_task_queue,
-        "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING,
-        "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        **_found_or_started(settings.temporal_task_queue),
         "search_attributes": TypedSearchAttributes([SearchAttributePair(TICKET_ORGANIZATION, str(organization_id))]),
         "static_summary": f"Escalation of conversation {conversation_id}",
     }
