@@ -34,14 +34,13 @@ def broken(evidence: Evidence) -> Iterator[Finding]:
 def was_so_already(evidence: Evidence, command: Command) -> bool:
     """An assignment to whom it is assigned already is acknowledged and leaves no event.
 
-    Where attempts came before the one that was answered, any of them may have found it so.
+    It was found so at some version between its sending and its answer, which shows what others did meanwhile too.
     """
     answered, body = command.answered, command.sent.body
     if command.sent.what is not What.ASSIGN or answered is None or answered.version is None or not command.ticket:
         return False
     events = evidence.events.get(UUID(command.ticket), [])
-    before = [event["version"] for event in events if event["at"] <= command.sent.at]
-    first = before[-1] if before and command.unknown else answered.version
+    first = max((event["version"] for event in events if event["at"] <= command.sent.at), default=1)
     return any(
         all(held.get(name) == body[name] for name in ("team_id", "assignee_id") if name in body)
         for held in (_held(events, version) for version in range(first, answered.version + 1))

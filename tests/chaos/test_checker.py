@@ -7,8 +7,9 @@ import pytest
 
 from tests.chaos.checker import check
 from tests.chaos.conftest import CalmRun
-from tests.chaos.journal import Command, Verdict, What
-from tests.chaos.reading import Listed, Tables, WorkflowReading
+from tests.chaos.evidence import by
+from tests.chaos.journal import Answered, Command, Verdict, What
+from tests.chaos.reading import Listed, Row, Tables, WorkflowReading
 from tests.chaos.report import Report, Wrong
 from tests.chaos.retelling import Fate
 
@@ -241,6 +242,33 @@ async def test_answer_that_names_another_version_is_found(calm_run: CalmRun) -> 
     with answered(command, version=command.answered.version + 1, pending=False):
         findings = found(calm_run).findings
     assert {finding.wrong for finding in findings} == {Wrong.ANSWER}
+
+
+async def test_assignment_to_whom_it_was_assigned_is_not_lost_even_if_its_answer_shows_what_came_after(
+    calm_run: CalmRun,
+) -> None:
+    command, answer, after = reassigned(calm_run)
+    idle = Command(command.sent.model_copy(update={"command": "idle", "at": answer.at}), answered=answer)
+    idle.answered = answer.model_copy(update={"command": "idle", "version": after["version"]})
+    late = Command(idle.sent.model_copy(update={"command": "late", "at": after["at"]}), answered=idle.answered)
+    calm_run.history.commands |= {"idle": idle, "late": late}
+    try:
+        report = found(calm_run)
+    finally:
+        del calm_run.history.commands["idle"], calm_run.history.commands["late"]
+    assert [(finding.wrong, "late" in finding.text) for finding in report.findings] == [(Wrong.LOST, True)]
+
+
+def reassigned(run: CalmRun) -> tuple[Command, Answered, Row]:
+    """An acknowledged assignment, its answer, and the next event that gave its ticket to somebody else."""
+    events = by(run.reading.tables.events, "ticket_id")
+    for command in run.history.of(Verdict.ACKNOWLEDGED):
+        answer, body = command.answered, command.sent.body
+        if command.sent.what is What.ASSIGN and answer and answer.version and "assignee_id" in body:
+            for event in events[UUID(command.ticket)]:
+                if event["version"] > answer.version and "assignee_id" in event["changes"]:
+                    return command, answer, event
+    raise AssertionError("no ticket was assigned twice")
 
 
 async def test_workflow_that_is_missing_or_holds_another_state_is_found(calm_run: CalmRun) -> None:

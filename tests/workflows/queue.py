@@ -88,6 +88,16 @@ async def recorded_owners(office: Office, expected: dict[str, int]) -> bool:
     return await eventually(agreed, 90, every=0.2)
 
 
+async def queued(office: Office, count: int) -> bool:
+    """Wait until so many tickets wait for a member: they are on record a moment before they stand in the queue."""
+
+    async def agreed() -> bool:
+        assert await waiting(office) == count
+        return True
+
+    return await eventually(agreed, 60, every=0.2)
+
+
 async def owned(life: Life, timeout: float = 20) -> str:
     """Who gets the ticket, once somebody has."""
 

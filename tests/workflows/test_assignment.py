@@ -16,7 +16,7 @@ from domain.ticket import Status
 from settings import Settings
 from tests.support import eventually
 from tests.workflows.office import API, Life, Office
-from tests.workflows.queue import hand_out, now, owned, owners, rows, set_member, waiting
+from tests.workflows.queue import hand_out, now, owned, owners, queued, rows, set_member
 
 ROUND_ROBIN, LEAST_LOADED = Assignment.ROUND_ROBIN, Assignment.LEAST_LOADED
 
@@ -44,7 +44,7 @@ async def test_tickets_at_once_are_spread_evenly_and_never_over_capacity(office:
     await office.open(assignment=strategy, agents=["Ana", "Ben", "Cleo"], member_capacity=4)
     await asyncio.gather(*(office.ticket() for _ in range(15)))
     assert await owners(office) == {"Ana": 4, "Ben": 4, "Cleo": 4, "nobody": 3}
-    assert await waiting(office) == 3
+    assert await queued(office, 3)
 
 
 async def test_manual_team_leaves_its_tickets_alone_until_it_hands_out_by_itself(office: Office) -> None:
@@ -73,7 +73,7 @@ async def test_freed_place_goes_to_the_most_urgent_and_of_those_to_the_longest_w
         await served[-1].move(Status.RESOLVED, "Ana")
         assert await owned(life) == "Ana"
         served.append(life)
-    assert await waiting(office) == 0
+    assert await queued(office, 0)
 
 
 async def _ranked(office: Office) -> bool:
@@ -84,7 +84,7 @@ async def _ranked(office: Office) -> bool:
 async def test_every_way_to_free_a_place_serves_the_next(office: Office, way: str) -> None:
     await office.open(assignment=ROUND_ROBIN, agents=["Ana"], member_capacity=1)
     first, second = await office.ticket(), await office.ticket()
-    assert (await owned(first), await waiting(office)) == ("Ana", 1)
+    assert (await owned(first), await queued(office, 1)) == ("Ana", True)
     other = await _team(office, "Other")
     if way == "resolve":
         await first.move(Status.RESOLVED, "Ana")
@@ -104,14 +104,10 @@ async def test_two_who_become_free_in_one_instant_get_one_each(office: Office) -
     for name in ("Ana", "Ben"):
         await set_member(office, name, presence="away", capacity=1)
     lives = [await office.ticket() for _ in range(3)]
-    await eventually(lambda: _has_waiting(office, 3))
+    assert await queued(office, 3)
     await asyncio.gather(*(set_member(office, name, presence="online") for name in ("Ana", "Ben")))
     assert await owners(office) == {"Ana": 1, "Ben": 1, "nobody": 1}
     assert (await lives[2].settled()).assignee_name is None  # the one that has waited least
-
-
-async def _has_waiting(office: Office, count: int) -> bool:
-    return await waiting(office) == count
 
 
 async def test_ticket_moved_to_a_team_is_given_away_there(office: Office) -> None:
@@ -146,7 +142,7 @@ async def test_silent_member_gets_nothing_and_what_waited_once_they_beat_again(o
     await office.open(assignment=ROUND_ROBIN, agents=["Ana"])
     await set_member(office, "Ana", heartbeat_at=now() - timedelta(hours=1))
     life = await office.ticket()
-    await eventually(lambda: _has_waiting(office, 1))
+    assert await queued(office, 1)
     await set_member(office, "Ana", heartbeat_at=now())
     assert await owned(life) == "Ana"
 

@@ -21,7 +21,7 @@ from embedded.process import Child
 from settings import Settings
 from tests.support import eventually
 from tests.workflows.office import Life, Office
-from tests.workflows.queue import hand_out, owned, owners, recorded_owners, rows, set_member, waiting
+from tests.workflows.queue import hand_out, owned, owners, queued, recorded_owners, rows, set_member
 from worker import make_worker
 
 ROOT = Path(__file__).parents[2]
@@ -68,11 +68,11 @@ async def test_two_hundred_at_once_through_four_workers_are_spread_exactly_and_n
 
     await asyncio.gather(*(start(life) for life in lives))
     assert await recorded_owners(office, {"Ana": 45, "Ben": 45, "Cleo": 45, "Dan": 45, "nobody": 20})
-    assert await waiting(office) == 20
+    assert await queued(office, 20)
     for name in ("Ana", "Ben"):  # at once half of what waits
         await set_member(office, name, capacity=50)
     assert await recorded_owners(office, {"Ana": 50, "Ben": 50, "Cleo": 45, "Dan": 45, "nobody": 10})
-    assert await waiting(office) == 10
+    assert await queued(office, 10)
     assert await owners(office, lives[::20])  # workflows and records agree
 
 
