@@ -167,7 +167,9 @@ class Settings(DatabaseSettings):
     a process builds one ``Settings`` and passes it on.
     """
 
-    database_pool_size: int = Field(default=10, ge=1, description="Connections a process keeps.")
+    database_pool_size: int = Field(
+        default=10, ge=1, description="Connections a process keeps; the API keeps as many again for reading."
+    )
     database_timeout: timedelta = Field(
         default=timedelta(seconds=5), description="To connect, to get a pooled connection, and per statement."
     )
