@@ -82,3 +82,21 @@ async def test_one_whose_start_got_lost_is_started_by_the_next_try(chat: Chat, s
     decided = (await chat.now())["ticket_id"]
     assert (await chat.tenant.call("GET", f"/tickets/{decided}")).status_code == 404
     assert (await ticket_of(chat, escalation))["id"] == decided
+
+
+async def test_a_resolved_ticket_offers_to_end_the_escalations_that_went_with_it(chat: Chat) -> None:
+    tenant, known = chat.tenant, {"external_id": "customer-1"}
+    await chat.say("Hello", requester=known)
+    beside, other = await raised(chat, quiet=True), Chat(tenant)
+    ticket = await ticket_of(chat, beside)
+    assert ticket["offers"] == []
+    await other.say("And by mail", requester=known)
+    attached = await raised(other, quiet=True)
+    await ticket_of(other, attached, ticket_id=ticket["id"])
+    resolved = await tenant.post(f"/tickets/{ticket['id']}/status", {"to": "resolved"})
+    offers = [(offer["action"], offer["path"]) for offer in resolved["offers"]]
+    assert offers == [("resolve_escalation", f"/escalations/{each['id']}/resolve") for each in (beside, attached)]
+    assert (await tenant.get(f"/tickets/{ticket['id']}"))["offers"] == resolved["offers"]
+    for offer in resolved["offers"]:
+        await tenant.call(offer["method"], offer["path"], offer["document"])
+    assert (await tenant.get(f"/tickets/{ticket['id']}"))["offers"] == []
