@@ -13,16 +13,17 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.decisions import because, decision_row
+from api.decisions import because
 from api.dependencies import Principal, Services, find_member, find_team
 from api.idempotency import RequestId, check_fingerprint
 from api.problems import Problem, not_found
 from api.read_model import Watch
 from api.request_log import concerns
+from api.routing import NewTicket, route_new
 from api.schemas.ticket import CreateTicket, RequesterDocument
 from api.temporal_answers import RunEnded
 from api.ticket_gateway import TicketGateway
-from db.models import Channel, Conversation, Decision, IdempotentRequest, Member, Organization, Requester, Team
+from db.models import Channel, Conversation, IdempotentRequest, Member, Organization, Requester, Team
 from db.tickets import (
     KeptAnswer,
     RecordedTicket,
@@ -38,9 +39,7 @@ from domain.events import Actor, ActorKind, EventKind
 from domain.ids import conversation_id, requester_id, ticket_id, workflow_id
 from domain.lifecycle import check, closed
 from domain.priority import Priority
-from domain.rules.evaluation import Facts
-from domain.rules.routing import Properties, route
-from domain.rules.rule import Decided, RoutingActions, RuleKind
+from domain.rules.routing import Properties
 from domain.ticket import MAX_TAGS, TRANSITIONS, ChannelKind, Status, Ticket, legal_targets
 from workflows.messages import Created, Outcome
 
@@ -288,14 +287,23 @@ class Tickets:
                 )
                 .on_conflict_do_nothing()
             )
-            properties, decided = await self._route(document, reserved)
-            rows = [
-                decision_row(RuleKind.ROUTING_RULE, each, self.caller.organization_id, new_id, reserved.at)
-                | {"conversation_id": conversation_id(new_id)}
-                for each in decided
-            ]
-            if rows:
-                await self.session.execute(insert(Decision).values(rows).on_conflict_do_nothing())
+            given = Properties(
+                team_id=document.team_id,
+                assignee_id=document.assignee_id,
+                priority=document.priority if "priority" in document.model_fields_set else None,
+                tags=tuple(document.tags),
+            )
+            new = NewTicket(
+                id=new_id,
+                organization_id=self.caller.organization_id,
+                conversation_id=conversation_id(new_id),
+                text=f"{document.title}\n{document.description}",
+                at=reserved.at,
+                rules_revision=reserved.rules_revision,
+                channel=document.channel,
+                channel_id=document.channel_id,
+            )
+            properties, decided = await route_new(self.session, self.services, new, given)
             fields = await self.fields(properties, reserved.at, team, assignee or None)
         ticket = Ticket(
             id=new_id,
@@ -321,30 +329,6 @@ class Tickets:
         if kind is None:
             raise Problem("invalid_reference", "channel_id names no channel of this organization.", at="channel_id")
         return document.model_copy(update={"channel": ChannelKind(kind)})
-
-    async def _route(
-        self, document: CreateTicket, reserved: "Reserved"
-    ) -> tuple[Properties, list[Decided[RoutingActions]]]:
-        """What the routing rules give the ticket beside what its creator gave it."""
-        given = Properties(
-            team_id=document.team_id,
-            assignee_id=document.assignee_id,
-            priority=document.priority if "priority" in document.model_fields_set else None,
-            tags=tuple(document.tags),
-        )
-        book = await self.services.rule_books.at(self.session, self.caller.organization_id, reserved.rules_revision)
-        if not len(book.routing):
-            return given, []
-        text = f"{document.title}\n{document.description}"
-        reading = await self.services.reader.read(text)
-        facts = Facts(
-            text=text,
-            channels=frozenset({document.channel.value, *([str(document.channel_id)] if document.channel_id else [])}),
-            sentiments=(reading.sentiment,),
-            human_request=reading.human_request,
-            business_hours=book.business_hours(reserved.at),
-        )
-        return route(book.routing, facts, given, reserved.at)
 
     async def fields(
         self, properties: Properties, at: datetime, team: Team | None = None, assignee: Member | None = None
