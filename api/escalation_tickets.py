@@ -113,7 +113,7 @@ class EscalationTickets:
                 return None
             request = RequestId(key=f"escalation:{row.id}:{earlier or ''}", fingerprint="escalation", given=True)
             new_id = ticket_id(mine, request.key) if earlier else conversation_ticket_id(row.conversation_id)
-            reserved = await self.tickets.reserve_number(request)
+            reserved = await self.tickets.reservations.number(request)
             asked = any(reason.priority for reason in escalation.reasons)
             given = Properties(
                 tags=tuple(conversation.tags),
@@ -133,7 +133,7 @@ class EscalationTickets:
                 channel_id=conversation.channel_id,
             )
             properties, decided = await route_new(session, services, new, given)
-            fields = await self.tickets.fields(properties, reserved.at)
+            fields = await self.tickets.reservations.fields(properties, reserved.at)
             ticket = Ticket(
                 id=new_id,
                 organization_id=mine,
