@@ -251,7 +251,7 @@ class Settings(DatabaseSettings):
 
     worker_sandboxed: bool = Field(
         default=False,
-        description="Run workflows in Temporal's import sandbox, as the tests do; costs a third more CPU.",
+        description="Run workflows in Temporal's import sandbox, as some tests do; costs a third more CPU.",
     )
     worker_max_cached_workflows: int = Field(default=10_000, ge=1, description="About 100 KiB each, sandboxed.")
     worker_max_concurrent_activities: int = Field(default=20, ge=1)

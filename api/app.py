@@ -1,12 +1,14 @@
 """The API, put together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cache
 from tomllib import TOMLDecodeError
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from opentelemetry.metrics import CallbackOptions, Observation
+from starlette.routing import BaseRoute
 
 from api import problems
 from api.body_limit import BodyLimit
@@ -80,6 +82,10 @@ from workflows.connection import connect
 LARGEST_BODY = 1_000_000
 """Bytes; the largest document the API takes has 20,000 characters of text."""
 
+LAST_CALLS = 0.25
+"""Seconds in which Temporal's runtime may still call back for finished RPCs; an interpreter that exits in such a moment
+crashes (https://github.com/temporalio/sdk-python/issues/300)."""
+
 _NOUNS = (
     tickets,
     messages,
@@ -139,6 +145,7 @@ def create_app(settings: Settings, tracing: Tracing | None = None, metrics: ApiM
         version="1",
         description=_DESCRIPTION,
         lifespan=_lifespan(settings, tracing, _detector(settings)),
+        routes=list(_operations()),
         redoc_url=None,
         telemetry=api_telemetry(tracing, metrics),
     )
@@ -151,13 +158,24 @@ def create_app(settings: Settings, tracing: Tracing | None = None, metrics: ApiM
     app.add_middleware(CodecOrigin, ui_url=settings.temporal_ui_url)
     app.add_middleware(ResponseHeaders, https=settings.web_url.startswith("https:"))
     problems.install(app)
-    app.include_router(health.router)
-    app.include_router(codec.router, responses=problems.DOCUMENTED)
-    app.include_router(unsubscribing.router)
-    for module in _NOUNS:
-        app.include_router(module.router, prefix="/api/v1", responses=problems.DOCUMENTED)
     check_permissions(app, "/api/v1")
     return app
+
+
+@cache
+def _operations() -> Sequence[BaseRoute]:
+    """Every route, without anything of one application's own.
+
+    Once for a process: looking through all their parameters takes longer than all else at a start, and a process of
+    the tests makes many applications.
+    """
+    router = APIRouter()
+    router.include_router(health.router)
+    router.include_router(codec.router, responses=problems.DOCUMENTED)
+    router.include_router(unsubscribing.router)
+    for module in _NOUNS:
+        router.include_router(module.router, prefix="/api/v1", responses=problems.DOCUMENTED)
+    return router.routes
 
 
 def _measure(metrics: ApiMetrics, settings: Settings) -> None:
@@ -231,8 +249,6 @@ def _lifespan(
             await listener.stop()
             await engine.dispose()
             await reading_engine.dispose()
-            # Temporal's runtime may still call back for finished RPCs; an interpreter that exits in that
-            # moment crashes (https://github.com/temporalio/sdk-python/issues/300).
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(LAST_CALLS)
 
     return lifespan

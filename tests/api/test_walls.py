@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
+import httpx
 import psycopg
 import pytest
 from psycopg import sql
@@ -91,17 +92,18 @@ class Two:
         return UUID(self.theirs.id)
 
 
-@pytest.fixture
-async def two(tenant: Tenant) -> Two:
-    other = await new_tenant(tenant.client)
+@pytest.fixture(scope="module")
+async def two(http: httpx.AsyncClient) -> Two:
+    """The same for all tests here, which leave them as they are."""
+    mine, theirs = await new_tenant(http), await new_tenant(http)
     tickets = {}
-    for each in (tenant, other):
+    for each in (mine, theirs):
         ticket = await each.ticket("in_progress")
         assert (await each.message(ticket)).is_success
         member = await each.member()
         await each.team(member_ids=[member["id"]])
         tickets[each.id] = ticket["id"]
-    return Two(tenant, other, tickets)
+    return Two(mine, theirs, tickets)
 
 
 @pytest.fixture(params=["in transactions", "statement by statement"])
@@ -247,13 +249,13 @@ def test_every_table_has_its_wall(settings: Settings) -> None:
 async def test_a_route_whose_query_forgot_the_organization_still_answers_404(
     two: Two, monkeypatch: pytest.MonkeyPatch, forgetful: str
 ) -> None:
+    ticket_id = (await two.theirs.ticket("in_progress"))["id"]
     whole = getattr(db.tickets, forgetful)
     conditions = [each for each in whole._where_criteria if "organization" not in str(each)]
     assert len(conditions) == len(whole._where_criteria) - 1
     careless = whole._generate()
     careless._where_criteria = tuple(conditions)
     monkeypatch.setattr(db.tickets, forgetful, careless)
-    ticket_id = two.tickets[two.theirs.id]
     for method, path, document in (
         ("GET", f"/tickets/{ticket_id}", None),
         ("POST", f"/tickets/{ticket_id}/status", {"to": "waiting"}),
