@@ -134,7 +134,7 @@ class Escalations:
             raising=Raise(reason=reason, actor=self.caller.actor),
         )
         with self.services.read_model.watch(conversation.id) as watch:
-            if (known := await self._known(conversation.id, request)) is not None:
+            if (known := await self.known(conversation.id, request)) is not None:
                 return known
             try:
                 outcome = await self.gateway.take_over(self.caller.organization_id, conversation.id, command)
@@ -145,7 +145,7 @@ class Escalations:
 
     async def hand_back(self, conversation: Conversation, note: str | None, request: RequestId) -> EscalationAnswer:
         """Return the conversation to the bot; supervisors and programs may do so whoever has it."""
-        if (known := await self._known(conversation.id, request)) is not None:
+        if (known := await self.known(conversation.id, request)) is not None:
             return known
         async with self.services.reads() as session:
             live = await find_live(session, self.caller.organization_id, conversation.id)
@@ -161,7 +161,7 @@ class Escalations:
         """Have the escalation obey, once for the request; an earlier answer is given again."""
         conversation_id = row.conversation_id
         with self.services.read_model.watch(conversation_id) as watch:
-            if (known := await self._known(conversation_id, request)) is not None:
+            if (known := await self.known(conversation_id, request)) is not None:
                 return known
             escalation = Escalation.model_validate(row.state)
             if not escalation.is_live:
@@ -171,7 +171,7 @@ class Escalations:
             try:
                 outcome = await self.gateway.command(conversation_id, command)
             except RunEnded:
-                if (known := await self._known(conversation_id, request)) is not None:
+                if (known := await self.known(conversation_id, request)) is not None:
                     return known
                 again = await self.find(row.id)
                 lifecycle.check(Escalation.model_validate(again.state), command)
@@ -195,7 +195,7 @@ class Escalations:
         async with self.services.reads() as session:
             return await find_member(session, self.caller.organization_id, wanted, "member_id")
 
-    async def _known(self, conversation_id: UUID, request: RequestId) -> EscalationAnswer | None:
+    async def known(self, conversation_id: UUID, request: RequestId) -> EscalationAnswer | None:
         """The answer to the same request, where it was dealt with and recorded."""
         if not request.given:
             return None

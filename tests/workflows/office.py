@@ -373,10 +373,10 @@ class Life:
         """The state once the read model and the workflow agree on it; patient, since machines are shared."""
 
         async def agreed() -> Ticket:
-            live, row = (await self.live()).ticket, await self.row()
-            assert live is not None
-            assert row == live
-            return live
+            row = await self.row()
+            assert row is not None  # before that a question to the workflow would only delay it
+            assert row == (await self.live()).ticket
+            return row
 
         return await eventually(agreed, timeout)
 
