@@ -27,15 +27,18 @@ from tests.support import eventually
 from workflows.connection import connect
 
 PATIENCE = timedelta(seconds=1.5)
-"""For a command, and for a statement, of an API of which something is taken away."""
+"""For a command, of an API of which something is taken away."""
 
-SLACK = timedelta(seconds=6)
-"""How much longer an answer may take; half a second of it is the API's own, the rest is for a busy machine."""
+DATABASE_PATIENCE = 2 * PATIENCE
+"""For a statement: it may wait for one that waits for Temporal."""
 
-FROZEN = timedelta(seconds=14)
+SLACK = timedelta(seconds=8)
+"""How much longer than a command an answer may take: what the database may, and the rest is for a busy machine."""
+
+FROZEN = timedelta(seconds=16)
 """For a request to a frozen database: what all of its waits may take together, and the driver's own to give it up."""
 
-AT_ONCE = 30
+AT_ONCE = 20
 """Requests, for each of which the API has a connection to Postgres, so that none waits for the others."""
 
 inside = [operation for operation in OPERATIONS if operation.path.startswith(PREFIX)]
@@ -127,7 +130,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory, refuge: Path) -> AsyncI
         asked = patient.model_copy(
             update={
                 "command_timeout": PATIENCE,
-                "database_timeout": PATIENCE,
+                "database_timeout": DATABASE_PATIENCE,
                 "database_pool_size": AT_ONCE,
                 "read_model_wait": timedelta(seconds=1),
             }
@@ -167,7 +170,7 @@ async def all_answers(
 
 def assert_away(answer: httpx.Response, *codes: str) -> None:
     problem = answer.json()
-    assert problem.get("code") in codes, answer.text
+    assert problem.get("code") in codes, f"{answer.request.method} {answer.request.url}: {answer.text}"
     assert answer.status_code == {"outcome_unknown": 504}.get(problem["code"], 503)
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert int(answer.headers["Retry-After"]) > 0
@@ -328,7 +331,13 @@ async def test_command_without_a_worker_is_unknown_and_has_one_effect_later(
 async def test_slow_read_model_is_announced_and_catches_up(impatient: Settings, temporal_client: Client) -> None:
     async with working(temporal_client, impatient), serving(impatient) as http:
         tenant = await new_tenant(http)
-        ticket = await tenant.ticket()
+        created = await tenant.ticket()
+
+        async def recorded() -> Json | None:
+            return await tenant.reload(created) if await tenant.events(created) else None
+
+        ticket = await eventually(recorded)
+        assert ticket is not None
         path = f"/tickets/{ticket['id']}"
         async with await psycopg.AsyncConnection.connect(impatient.psycopg_url) as other:
             await other.execute("SELECT 1 FROM tickets WHERE id = %s FOR UPDATE", [ticket["id"]])
@@ -349,7 +358,7 @@ async def test_slow_read_model_is_announced_and_catches_up(impatient: Settings, 
             kinds = [event["kind"] for event in await tenant.events(ticket)]
             return kinds == ["created", "status_changed", "note_added"]
 
-        assert await eventually(story, 20)
+        assert await eventually(story)
 
 
 async def test_process_is_ready_only_with_all_its_parts(impatient: Settings) -> None:

@@ -148,6 +148,12 @@ def test_private_folders_stay_private(site: Site, folders_before: Folders, first
     assert [path for path in readable if stat.S_IMODE(path.parent.stat().st_mode) & 0o077] == []
 
 
+def test_nothing_is_traced_that_was_not_asked_for(site: Site, first_day: FirstDay) -> None:
+    log = (site.home / "logs" / "api.log").read_text()
+    assert "/api/v1/reminder-ladders" in log
+    assert "trace_id" not in log
+
+
 def test_the_next_start_prints_the_same_command(first_day: FirstDay, second_day: SecondDay) -> None:
     assert command(second_day.said) == command(first_day.said)
 
