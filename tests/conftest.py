@@ -14,6 +14,7 @@ import pytest
 from psycopg import sql
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
+from xdist.remote import Producer  # type: ignore[import-untyped]
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from embedded.ports import LOOPBACK, free_port
@@ -62,9 +63,9 @@ class Shares(LoadScopeScheduling):  # type: ignore[misc] # xdist is not typed
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config) -> Shares | None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Shares | None:
     """In place of ``--dist loadfile``, which knows files alone."""
-    return Shares(config) if config.getoption("dist") == "loadfile" else None
+    return Shares(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
