@@ -296,6 +296,11 @@ class Settings(DatabaseSettings):
     mail_gather: timedelta = Field(
         default=timedelta(seconds=30), description="How long a notification waits for others to share a mail with."
     )
+    sweep_every: timedelta = Field(
+        default=timedelta(minutes=1),
+        ge=timedelta(seconds=1),
+        description="How often it is looked for what was committed and not told; so old it is looked for.",
+    )
 
     detector_tables: DirectoryPath | None = Field(
         default=None, description="Folder of language tables (*.toml) that add words or languages to the detector's."

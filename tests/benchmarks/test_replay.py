@@ -33,7 +33,7 @@ from tests.support import eventually
 
 SPEED_UP = 25_000
 """Five days in seventeen seconds: a first reminder after half a second, closed after four, followed up after seven."""
-MESSAGES = 60
+MESSAGES = 40
 
 Json = dict[str, Any]
 
@@ -64,7 +64,7 @@ class Baton:
 async def baton(
     new_database: Callable[[], str], temporal_server: EmbeddedTemporal, temporal_client: Client
 ) -> AsyncIterator[Baton]:
-    settings = settings_for(new_database(), temporal_server.address)
+    settings = settings_for(new_database(), temporal_server.address, webhook_private_addresses=True)
     async with working(temporal_client, settings), serving(settings) as http:
         yield Baton(settings, http)
 
@@ -95,7 +95,13 @@ class Replay:
                 str(stream),
                 *(where or ("--url", str(self.baton.http.base_url))),
             ),
-            *("--speed-up", str(self.speed_up), *(str(word) for option in options.items() for word in option)),
+            *(
+                "--speed-up",
+                str(self.speed_up),
+                "--trouble",
+                "0.1",
+                *(str(word) for option in options.items() for word in option),
+            ),
             env=self.baton.environment,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -131,7 +137,7 @@ class Replay:
 
 @pytest.fixture(scope="module")
 async def finished(baton: Baton, tmp_path_factory: pytest.TempPathFactory) -> Replay:
-    """A replay of 60 messages from beginning to end."""
+    """A replay from beginning to end."""
     replay = Replay(baton, tmp_path_factory.mktemp("finished"))
     code = await replay.run()
     assert code == 0, replay.output
@@ -148,6 +154,29 @@ async def test_every_message_is_stored_and_told_once_and_every_read_model_equals
     assert without_ticket > 0
     assert set(messages.values()) == {0}
     assert read_models["equal"] == read_models["tickets"] == read_models["running"] + read_models["ended"]
+
+
+async def test_every_escalation_and_delivery_is_accounted_for(finished: Replay) -> None:
+    ours = list(finished.organizations().values())
+
+    def counted(what: str) -> dict[str, int]:
+        return dict(finished.baton.execute(f"SELECT {what} AND organization_id = ANY(%(ours)s) GROUP BY 1", ours=ours))
+
+    found = finished.report()["reconciliation"]
+    escalations, deliveries = found["escalations"], found["deliveries"]
+    assert {name: count for name, count in escalations["statuses"].items() if count} == counted(
+        "status, count(*) FROM escalations WHERE true"
+    )
+    assert escalations["reasons"] == counted("source, count(*) FROM escalation_reasons WHERE true")
+    assert escalations["equal"] + escalations["replaced"] == escalations["raised"]
+    assert {"raised", "claimed", "took over", "filed"} <= set(escalations["acknowledged"])
+    assert set(escalations["ended_claimed"]) == {"handed back", "resolved", "dismissed"}
+    assert counted("state, count(*) FROM deliveries WHERE true") == {"sent": deliveries["received"]}
+    assert {"answer", "reminder", "resolved", "handed over", "handed back"} == set(deliveries["contents"])
+    assert deliveries["retried"] > 0
+    assert deliveries["attempts"] == deliveries["received"] + deliveries["repeated"] + sum(
+        deliveries["did"][trouble] for trouble in ("failed", "cut")
+    )
 
 
 async def test_the_report_counts_what_the_rows_say(finished: Replay) -> None:
@@ -167,7 +196,9 @@ async def test_the_report_counts_what_the_rows_say(finished: Replay) -> None:
 async def test_the_report_says_what_escalated_by_what_and_agrees_with_the_rows(finished: Replay) -> None:
     judgement, ours = finished.report()["judgement"], list(finished.organizations().values())
     [(escalated,)] = finished.baton.execute(
-        "SELECT count(*) FROM conversations WHERE ticket_id IS NOT NULL AND organization_id = ANY(%(ours)s)", ours=ours
+        "SELECT count(DISTINCT conversation_id) FROM decisions WHERE kind = 'escalation_event' AND outcome = 'acted'"
+        " AND organization_id = ANY(%(ours)s)",
+        ours=ours,
     )
     assert 0 < judgement["escalated"] == escalated < judgement["conversations"]
     outcomes = finished.baton.execute(
@@ -177,7 +208,9 @@ async def test_the_report_says_what_escalated_by_what_and_agrees_with_the_rows(f
     )
     assert {(rule["rule"], rule["acted"], rule["rested"]) for rule in judgement["rules"]} == set(outcomes)
     teams = finished.baton.execute(
-        "SELECT DISTINCT t.state->>'team_name' FROM tickets t WHERE organization_id = ANY(%(ours)s)", ours=ours
+        "SELECT DISTINCT t.state->>'team_name' FROM tickets t"
+        " WHERE t.state->>'source' = 'rule' AND organization_id = ANY(%(ours)s)",
+        ours=ours,
     )
     assert teams == [("Baggage",)]
     assert judgement["sentiment"]["messages"] == MESSAGES
@@ -246,6 +279,20 @@ async def test_a_finished_replay_says_so_and_finds_what_was_meddled_with_since(f
     )
     execute("""UPDATE tickets SET state = state || '{"priority": "urgent"}' WHERE id = %(id)s RETURNING 1""", id=urgent)
     execute("UPDATE tickets SET status = 'waiting' WHERE id = %(id)s RETURNING 1", id=hidden)
+    [(raised,)] = execute(
+        "SELECT id FROM escalations WHERE organization_id = %(id)s ORDER BY raised_at DESC LIMIT 1",
+        id=ours["South Line"],
+    )
+    execute(
+        """UPDATE escalations SET state = state || '{"priority": "low"}' WHERE id = %(id)s RETURNING 1""", id=raised
+    )
+    (unknown, unsaid), (failed, _) = execute(
+        "SELECT d.id, m.external_id FROM deliveries d JOIN messages m ON m.id = d.message_id"
+        " WHERE d.organization_id = %(id)s AND m.author_kind = 'agent' LIMIT 2",
+        id=ours["South Line"],
+    )
+    execute("DELETE FROM deliveries WHERE id = %(id)s RETURNING 1", id=unknown)
+    execute("UPDATE deliveries SET state = 'failed', reason = 'No.' WHERE id = %(id)s RETURNING 1", id=failed)
 
     assert await finished.run() == 1
 
@@ -257,6 +304,10 @@ async def test_a_finished_replay_says_so_and_finds_what_was_meddled_with_since(f
         f"message {_id(altered_message)} (North): altered",
         f"ticket {urgent}: priority differs",
         f"ticket {hidden}: it is listed as waiting and shown as {_status(finished, hidden)}",
+        f"escalation {raised}: priority differs",
+        f"delivery dlv_{unknown.hex} (South Line): received, and Baton does not know of it",
+        f"message {unsaid} (South Line): 0 deliveries were made",
+        f"delivery {failed}: failed, but it was received (No.)",
     }
 
 
