@@ -1,13 +1,18 @@
 """The real parts, once for the whole session: Postgres, Temporal, and Temporal with skipped time."""
 
+import asyncio
+import gc
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
 import psycopg
 import pytest
+import uvloop
 from psycopg import sql
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
@@ -20,6 +25,14 @@ from tests.support import drain
 from workflows import search_attributes
 from workflows.payloads import data_converter
 
+# httpcore imports it for every request, and to find out that it is not installed takes a walk over the whole path.
+if find_spec("sniffio") is None:
+    sys.modules["sniffio"] = None  # type: ignore[assignment]
+
+# What API and worker run on; from 3.14 on Python warns of policies.
+if sys.version_info < (3, 14):
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
 LONGEST = (
     "tests/chaos/test_chaos.py",
     "tests/benchmarks/test_replay.py",
@@ -30,8 +43,8 @@ LONGEST = (
 
 SOON_DELETED = {
     # A history is deleted once its run's end has been acknowledged by the queues, which is noted every 30 s by default.
-    "history.transferProcessorUpdateAckInterval": '"1s"',
-    "history.visibilityProcessorUpdateAckInterval": '"1s"',
+    "history.transferProcessorUpdateAckInterval": '"200ms"',
+    "history.visibilityProcessorUpdateAckInterval": '"200ms"',
 }
 
 
@@ -43,6 +56,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return LONGEST.index(file) if file in LONGEST else len(LONGEST)
 
     items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector leave alone what stays: half a million objects of modules and tests."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 @pytest.fixture(scope="session")
