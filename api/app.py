@@ -68,7 +68,7 @@ from api.rule_book import RuleBooks
 from api.second_opinion import second_opinion
 from api.webchat_feed import WebchatFeed
 from api.webchat_origins import WebchatOrigins
-from db.engine import make_application_engine, make_reads, make_sessions
+from db.engine import make_application_engine, make_reading_engine, make_reads, make_sessions
 from db.queues import Queue, Queues
 from domain.detection.human_request import HumanRequestDetector, builtin_detector
 from domain.detection.language import InvalidTable
@@ -214,9 +214,10 @@ def _lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        engine = make_application_engine(settings)
+        engine, reading_engine = make_application_engine(settings), make_reading_engine(settings)
+        reads = make_reads(reading_engine)
         listener = Listener(settings)
-        read_model, live_feed = ReadModel(listener), LiveFeed(listener, make_reads(engine))
+        read_model, live_feed = ReadModel(listener), LiveFeed(listener, reads)
         webchat_feed = WebchatFeed(listener)
         listener.start()
         live_feed.start()
@@ -227,13 +228,13 @@ def _lifespan(
                 app.state.services = Services(
                     settings=settings,
                     sessions=make_sessions(engine),
-                    reads=make_reads(engine),
+                    reads=reads,
                     temporal=temporal,
                     read_model=read_model,
                     live_feed=live_feed,
                     webchat_feed=webchat_feed,
                     bell=make_bell(temporal, settings),
-                    rule_books=RuleBooks(make_reads(engine)),
+                    rule_books=RuleBooks(reads),
                     reader=Reader(detector, builtin_scorer(), opinion),
                     passwords=Passwords(),
                     rate_limits=RateLimits(settings.rate_limit),
@@ -247,6 +248,7 @@ def _lifespan(
             await live_feed.stop()
             await listener.stop()
             await engine.dispose()
+            await reading_engine.dispose()
             await asyncio.sleep(LAST_CALLS)
 
     return lifespan

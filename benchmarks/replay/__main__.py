@@ -1,4 +1,4 @@
-"""``python -m benchmarks.replay FILE``: real messages through a real Baton, then an account of every one of them."""
+"""``python -m benchmarks.replay FILE``: real messages through a real Baton, and an account of all that came of it."""
 
 import argparse
 import asyncio
@@ -19,19 +19,21 @@ from benchmarks.replay.driver import StepFailed
 from benchmarks.replay.journal import Finished, Header, Journal, JournalError, open_journal, read_header
 from benchmarks.replay.pace import Pace
 from benchmarks.replay.plan import plan
+from benchmarks.replay.receiver import CannotReceive
 from benchmarks.replay.report import Report
 from benchmarks.replay.session import Session
 from benchmarks.replay.stack import OWN, Target
 from benchmarks.replay.stream import Stream, StreamError, read_stream
 from benchmarks.replay.tables import markdown, show
 from benchmarks.replay.tenants import MEMBERS, CannotPrepare
+from embedded.ports import LOOPBACK
 from embedded.process import EmbeddedError
 
 LOST_OR_DIFFERENT, UNUSABLE, STOPPED = 1, 2, 130
 STATE = Path(".baton/replay.jsonl")
 _WIDTH_OF_A_LOG = 140
 
-_WRONG_INPUT = (StreamError, JournalError, CannotPrepare, ApiAway, StepFailed, EmbeddedError)
+_WRONG_INPUT = (StreamError, JournalError, CannotPrepare, CannotReceive, ApiAway, StepFailed, EmbeddedError)
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Options:
     limit: int | None
     seed: int
     concurrency: int
+    trouble: float
+    receive_at: str
     state: Path
     json: Path | None
     markdown: Path | None
@@ -117,6 +121,8 @@ async def _session(
         concurrency=options.concurrency,
         console=console,
         stop=stop,
+        trouble=options.trouble,
+        receive_at=options.receive_at,
     )
     return await session.run()
 
@@ -162,7 +168,9 @@ def _conclude(report: Report, options: Options, console: Console) -> int:
     if options.markdown:
         options.markdown.write_text(markdown(report))
     if report.whole:
-        console.print("Every message is accounted for, and every read model equals its workflow.")
+        console.print(
+            "Every message, escalation and delivery is accounted for, and every read model equals its workflow."
+        )
         return 0
     console.print("Something is lost or differs: see above.")
     return LOST_OR_DIFFERENT
@@ -182,6 +190,12 @@ def _parse(arguments: Sequence[str] | None) -> Options:
     parser.add_argument("--limit", type=_count, help="replay the first LIMIT messages only")
     parser.add_argument("--seed", type=int, default=1, help="of what the agents do (%(default)s)")
     parser.add_argument("--concurrency", type=_count, default=16, help="requests at once, at most (%(default)s)")
+    parser.add_argument(
+        "--trouble", type=_share, default=0.05, help="share of attempts that the receiver fails or cuts (%(default)g)"
+    )
+    parser.add_argument(
+        "--receive-at", default=LOOPBACK, help="this machine's address at which the Baton reaches it (%(default)s)"
+    )
     parser.add_argument("--state", type=Path, default=STATE, help="what was acknowledged, to go on with (%(default)s)")
     parser.add_argument("--json", type=Path, help="write the report there, as JSON")
     parser.add_argument("--markdown", type=Path, help="write the report there, as Markdown")
@@ -192,6 +206,13 @@ def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError("must be above zero")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError("must be from 0 to 1")
     return value
 
 

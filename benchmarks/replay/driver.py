@@ -74,7 +74,7 @@ class Driver:
         desk = Desk(self.api.caller(tenant.api_key), tenant, self._doors[tenant.brand])
         for step in steps:
             if done := self.journal.done.get(step.key):
-                desk.remember(step, done.ticket_id)
+                desk.remember(step, done)
                 continue
             await self._until_due(step)
             async with self._arriving if step.kind is Kind.TELL else self._slots:
@@ -105,6 +105,10 @@ class Driver:
                 ticket_id=desk.ticket_id,
                 requests=desk.take_requests(),
                 answered=answered,
+                did=desk.act.did,
+                escalation_id=desk.act.escalation_id,
+                member_id=desk.holder,
+                said=desk.act.said,
             )
         )
         self._acknowledged_at = time.monotonic()

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,6 +48,8 @@ class Tenant(Line):
     member_ids: tuple[str, ...]
     """In the order of their turns; the supervisor is not among them."""
     supervisor_id: str
+    channel_ids: dict[str, str]
+    """By kind."""
 
 
 class Request(Line):
@@ -71,7 +74,11 @@ class Answered(Line):
 
 
 class Done(Line):
-    """A step that is acknowledged; ``ticket_id`` is the conversation's ticket from here on, empty where it has none."""
+    """A step that is acknowledged; ``ticket_id`` is the conversation's ticket from here on, empty where it has none.
+
+    ``did`` is what the agent or the bot was told that they have done, empty where there was nothing to do:
+    ``escalation_id`` is what they did it with, ``member_id`` who has it from here on, ``said`` an answer's external id.
+    """
 
     kind: Literal["done"] = "done"
     key: str
@@ -81,6 +88,42 @@ class Done(Line):
     requests: tuple[Request, ...] = ()
     answered: Answered | None = None
     """Of a customer's message."""
+    did: str = ""
+    escalation_id: str = ""
+    member_id: str = ""
+    said: str = ""
+
+
+class Does(StrEnum):
+    """What the receiver did with a delivery."""
+
+    TOOK = "took"
+    FAILED = "failed"
+    """It answered 500, and has not taken it."""
+    CUT = "cut"
+    """It dropped the line, and has not taken it."""
+    CUT_AFTER = "cut_after"
+    """It took it, and dropped the line before it could say so."""
+    FORGED = "forged"
+    """It bore no signature of the channel's, and was turned away."""
+
+
+class Received(Line):
+    """One attempt at a delivery, as it came to the receiver; written before it is answered.
+
+    ``delivery_id`` is its ``webhook-id``, the same in every attempt. ``about`` is the message it holds, or the
+    escalation of which it tells that it changed hands; ``digest`` is of what it says of that.
+    """
+
+    kind: Literal["received"] = "received"
+    at: float = Field(default_factory=time.time)
+    brand: str
+    does: Does
+    delivery_id: str
+    type: str
+    conversation: str
+    about: str
+    digest: str
 
 
 class Began(Line):
@@ -106,11 +149,12 @@ class Journal:
         self.header = header
         self.tenants: dict[str, Tenant] = {}
         self.done: dict[str, Done] = {}
+        self.received: list[Received] = []
         self.runs: list[Began] = []
         self.finished: Finished | None = None
         self._descriptor = descriptor
 
-    def write(self, line: Tenant | Began | Done | Finished) -> None:
+    def write(self, line: Tenant | Began | Done | Received | Finished) -> None:
         """Append the line; it survives the end of this process from here on."""
         self._keep(line)
         os.write(self._descriptor, line.model_dump_json().encode() + b"\n")
@@ -127,6 +171,8 @@ class Journal:
             self.tenants[line.brand] = line
         elif isinstance(line, Done):
             self.done[line.key] = line
+        elif isinstance(line, Received):
+            self.received.append(line)
         elif isinstance(line, Began):
             self.runs.append(line)
         elif isinstance(line, Finished):
@@ -137,6 +183,7 @@ class Journal:
             "organization": Tenant,
             "began": Began,
             "done": Done,
+            "received": Received,
             "finished": Finished,
         }
         for number, line in enumerate(lines, start=2):

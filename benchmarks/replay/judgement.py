@@ -2,18 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from pydantic import BaseModel, Field
 
 from benchmarks.replay.journal import Answered
-from benchmarks.replay.reconciliation import ConversationReading, TenantReading
+from benchmarks.replay.readings import ConversationReading, Json, TenantReading
 from benchmarks.replay.rules import SUBJECTS
 from benchmarks.replay.stream import Stream, StreamMessage
 from domain.rules.rule import Outcome, RuleKind
 from domain.sentiment.scorer import Label, label_of
-
-Json = dict[str, Any]
 
 
 class RuleNumbers(BaseModel):
@@ -114,8 +111,9 @@ def _rules(conversations: Sequence[ConversationReading]) -> list[RuleNumbers]:
         for decision in conversation.decisions:
             kinds.setdefault(decision["rule_name"], decision["kind"])
             outcomes[decision["rule_name"], decision["outcome"]] += 1
-        openers = [each["rule_name"] for each in _openers(conversation)] if conversation.escalated_by else []
         routed = [each["rule_name"] for each in conversation.decisions if each["kind"] == RuleKind.ROUTING_RULE]
+        # What opens a ticket is routed; where nothing was, an agent had made the ticket before any rule asked for one.
+        openers = [each["rule_name"] for each in _openers(conversation)] if conversation.escalated_by and routed else []
         for names in (openers, routed):
             opened.update(names)
             alone.update(names if len(names) == 1 else ())

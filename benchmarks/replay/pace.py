@@ -28,6 +28,9 @@ class Pace:
         }
     )
     """Of the service level, at normal priority; half of it at a higher one."""
+    told_again_after: tuple[timedelta, timedelta] = (timedelta(hours=2), timedelta(hours=4))
+    """While nobody claims a conversation: its team, then the team's supervisor."""
+    silence_limit: timedelta = timedelta(hours=8)
 
     def scaled(self, span: timedelta) -> timedelta:
         """The span as the replay lives it."""
@@ -43,6 +46,15 @@ class Pace:
         steps.append({"after": self.document(self.auto_resolve_after), "action": "resolve"})
         return {"name": "Replay", "is_default": True, "steps": steps}
 
+    def queue_ladder(self) -> dict[str, Any]:
+        """The ladder that is climbed while a conversation waits in a queue, once and once more."""
+        targets = ("team", "supervisors")
+        steps = [
+            {"wait": self.document(wait), "actions": [{"kind": "notify", "targets": [target]}]}
+            for wait, target in zip(self.told_again_after, targets, strict=True)
+        ]
+        return {"name": "Unclaimed", "steps": steps, "repeat": 1}
+
     def longest(self) -> timedelta:
         """How long after the last step something may still happen by itself."""
         last = max(self.acknowledge_within * 2, self.auto_resolve_after) + self.auto_close_after
@@ -56,7 +68,10 @@ class Pace:
             f"promised at normal priority, in half of it at a higher one: {targets}; assigned tickets are taken up "
             f"within {_words(self.acknowledge_within)} or go to the next member, waiting customers are reminded after "
             f"{reminders}, resolved after {_words(self.auto_resolve_after)}, closed {_words(self.auto_close_after)} "
-            f"after that, and reopened for {_words(self.reopen_window)}"
+            f"after that, and reopened for {_words(self.reopen_window)}; of unclaimed conversations the team is told "
+            f"again after {_words(self.told_again_after[0])} and its supervisor after "
+            f"{_words(self.told_again_after[1])} more, twice, and claimed ones come back to the queue when the "
+            f"customer is left waiting for {_words(self.silence_limit)}"
         )
 
 

@@ -2,87 +2,36 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from pydantic import BaseModel, Field
 
+from benchmarks.replay.delivery_account import DeliveryAccount, account_for_deliveries
 from benchmarks.replay.desk import external_id
+from benchmarks.replay.escalation_account import EscalationAccount, account_for_escalations
+from benchmarks.replay.journal import Done, Received
+from benchmarks.replay.readings import Json, TenantReading, TicketReading
 from benchmarks.replay.stream import Stream, StreamMessage
 from domain.events import EventKind
-from domain.rules.rule import Outcome, RuleKind
 from domain.ticket import Status
-
-Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class TicketReading:
-    """A ticket as its row, its story and its workflow have it; ``None`` where one of them does not know it.
-
-    ``workflow`` is the document that the state it holds makes, with the fields that follow from that state alone.
-    ``listed_as`` is the status under whose filter the lists show the row.
-    """
-
-    id: str
-    view: Json | None
-    listed_as: str | None
-    events: Sequence[Json]
-    workflow: Json | None
-
-
-@dataclass(frozen=True)
-class ConversationReading:
-    """A conversation: its messages in the order in which they came in, and what rules decided in it."""
-
-    external_id: str
-    messages: Sequence[Json]
-    decisions: Sequence[Json]
-
-    @property
-    def escalated_by(self) -> list[Json]:
-        """The decisions of escalation events that asked for a ticket."""
-        return [each for each in self.decisions if escalates(each)]
-
-    def concerns_ticket(self) -> list[Json]:
-        """Its customer's messages from the one on by which a rule first asked for a ticket."""
-        asked = {each["message_id"] for each in self.escalated_by}
-        customers = [each for each in self.messages if each["author_kind"] == "customer"]
-        first = next((place for place, each in enumerate(customers) if each["id"] in asked), len(customers))
-        return customers[first:]
-
-
-@dataclass(frozen=True)
-class TenantReading:
-    """Everything of one organization."""
-
-    brand: str
-    tickets: Sequence[TicketReading]
-    conversations: Sequence[ConversationReading]
-
-    @property
-    def messages(self) -> list[Json]:
-        """Those of all its conversations."""
-        return [message for conversation in self.conversations for message in conversation.messages]
 
 
 class MessageAccount(BaseModel):
     """Where the messages of the stream are.
 
-    All is well when ``sent`` were stored once, and each either told to a ticket once or one for which no rule had
-    asked for a ticket yet.
+    All is well when ``sent`` were stored once, and each either told to a ticket once or one for which neither a rule
+    nor an agent had asked for a ticket yet.
     """
 
     sent: int
     stored_once: int
     told_once: int
-    without_ticket: int = Field(description="Stored, and no rule had asked for a ticket by then.")
+    without_ticket: int = Field(description="Stored, and nobody had asked for a ticket by then.")
     lost: int = Field(description="Not stored.")
     stored_twice: int
     altered: int = Field(description="Stored with another text.")
-    not_told: int = Field(description="A rule had asked for a ticket, and no ticket's story has it.")
+    not_told: int = Field(description="Somebody had asked for a ticket, and no ticket's story has it.")
     told_twice: int
-    told_unasked: int = Field(description="Told to a ticket that no rule had asked for.")
+    told_unasked: int = Field(description="Told to a ticket that nobody had asked for.")
     unknown: int = Field(description="Customers' messages that nobody sent.")
 
 
@@ -112,22 +61,21 @@ class Reconciliation(BaseModel):
     messages: MessageAccount
     conversations: ConversationAccount
     read_models: ReadModelAccount
+    escalations: EscalationAccount
+    deliveries: DeliveryAccount
     problems: list[str]
 
 
-def escalates(decision: Json) -> bool:
-    """Whether a decision is that of an escalation event which asked for a ticket."""
-    return (
-        decision["kind"] == RuleKind.ESCALATION_EVENT
-        and decision["outcome"] == Outcome.ACTED
-        and bool(decision["actions"].get("create_ticket", True))
-    )
+def reconcile(
+    stream: Stream, tenants: Sequence[TenantReading], done: Sequence[Done] = (), received: Sequence[Received] = ()
+) -> Reconciliation:
+    """Account for every message, escalation and delivery, and compare every ticket.
 
-
-def reconcile(stream: Stream, tenants: Sequence[TenantReading]) -> Reconciliation:
-    """Account for every message and compare every ticket."""
+    ``done`` are the steps that were acknowledged, those of a conversation in their order; ``received`` what came to
+    the receiver.
+    """
     problems: list[str] = []
-    messages = _account_for_messages(stream, tenants, problems)
+    messages = _account_for_messages(stream, tenants, _filed(stream, done), problems)
     tickets = [ticket for tenant in tenants for ticket in tenant.tickets]
     found = {ticket.id: differences(ticket) for ticket in tickets}
     gaps = {ticket.id: gap for ticket in tickets if (gap := story_gap(ticket))}
@@ -135,6 +83,8 @@ def reconcile(stream: Stream, tenants: Sequence[TenantReading]) -> Reconciliatio
     differing = sum(bool(found[ticket.id]) for ticket in tickets) - len(missing)
     problems += [f"ticket {id_}: {difference}" for id_, each in found.items() for difference in each]
     problems += [f"ticket {id_}: {gap}" for id_, gap in gaps.items()]
+    escalations = account_for_escalations(tenants, done, problems)
+    deliveries = account_for_deliveries(tenants, done, received, problems)
     conversations = [each for tenant in tenants for each in tenant.conversations]
     with_ticket = sum(any(message["ticket_id"] for message in each.messages) for each in conversations)
     ended = sum(ticket.workflow is not None and ticket.workflow.get("status") == Status.CLOSED for ticket in tickets)
@@ -152,6 +102,8 @@ def reconcile(stream: Stream, tenants: Sequence[TenantReading]) -> Reconciliatio
             ended=ended,
             gaps=len(gaps),
         ),
+        escalations=escalations,
+        deliveries=deliveries,
         problems=problems,
     )
 
@@ -179,7 +131,23 @@ def story_gap(ticket: TicketReading) -> str | None:
     return f"its story lacks the versions {lacking}" if lacking else "its story has versions of its own"
 
 
-def _account_for_messages(stream: Stream, tenants: Sequence[TenantReading], problems: list[str]) -> MessageAccount:
+def _filed(stream: Stream, done: Sequence[Done]) -> set[str]:
+    """The external ids of messages that came when an agent had given their conversation a ticket already."""
+    by_id = {message.message: message for message in stream.messages}
+    with_ticket: set[str] = set()
+    found: set[str] = set()
+    for step in done:
+        message = by_id.get(step.key.rpartition(":")[0])
+        if message and step.did == "filed":
+            with_ticket.add(message.conversation)
+        elif message and step.answered and message.conversation in with_ticket:
+            found.add(external_id(message))
+    return found
+
+
+def _account_for_messages(
+    stream: Stream, tenants: Sequence[TenantReading], filed: Collection[str], problems: list[str]
+) -> MessageAccount:
     counts: Counter[str] = Counter()
     sent = 0
     by_brand = {tenant.brand: tenant for tenant in tenants}
@@ -190,6 +158,7 @@ def _account_for_messages(stream: Stream, tenants: Sequence[TenantReading], prob
         stored = _by(tenant.messages, "external_id", author="customer")
         told = _told(tenant.tickets)
         asked = {each["id"] for conversation in tenant.conversations for each in conversation.concerns_ticket()}
+        asked |= {each["id"] for known in filed for each in stored.get(known, ())}
         for known, message in messages.items():
             for verdict in _verdicts(message, stored.get(known, []), told, asked):
                 counts[verdict] += 1

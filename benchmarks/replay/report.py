@@ -12,7 +12,8 @@ from benchmarks.replay.journal import Answered, Journal, Request
 from benchmarks.replay.judgement import Judgement, judge
 from benchmarks.replay.pace import Pace
 from benchmarks.replay.plan import Kind, Step
-from benchmarks.replay.reconciliation import Json, Reconciliation, TenantReading, reconcile
+from benchmarks.replay.readings import Json, TenantReading
+from benchmarks.replay.reconciliation import Reconciliation, reconcile
 from benchmarks.replay.service import ServiceNumbers, service
 from benchmarks.replay.stream import Stream
 from domain.events import ActorKind, EventKind
@@ -67,9 +68,9 @@ class RequestNumbers(BaseModel):
 
 
 class Report(BaseModel):
-    """All of it. Read back from the system, but for ``requests`` and what was read in each message.
+    """All of it. Read back from the system, but for ``requests``, what was read in each message, and what arrived.
 
-    That is in the answers to the messages, and nowhere else to be had.
+    The first two are in the answers to requests, and nowhere else to be had; the last is what the receiver wrote down.
     """
 
     run: RunFacts
@@ -83,7 +84,7 @@ class Report(BaseModel):
 
     @property
     def whole(self) -> bool:
-        """Nothing lost, nothing doubled, every read model equal to its workflow."""
+        """Nothing lost, nothing doubled, nothing said twice, every read model equal to its workflow."""
         return not self.reconciliation.problems
 
 
@@ -99,7 +100,7 @@ def make_report(stream: Stream, tenants: Sequence[TenantReading], journal: Journ
         transitions={move.value: sum(event["about"].get("move") == move for event in events) for move in Move},
         events=dict(sorted(Counter(event["kind"] for event in events).items())),
         requests=[_requests(what, requests) for what in sorted({request.what for request in requests})],
-        reconciliation=reconcile(stream, tenants),
+        reconciliation=reconcile(stream, tenants, list(journal.done.values()), journal.received),
     )
 
 

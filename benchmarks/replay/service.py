@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
-from benchmarks.replay.reconciliation import TenantReading, TicketReading
+from benchmarks.replay.readings import TenantReading, TicketReading
 from domain.clocks import ClockEventKind, Metric
 
 

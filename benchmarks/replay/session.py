@@ -16,10 +16,12 @@ from benchmarks.replay.journal import Began, Journal
 from benchmarks.replay.pace import Pace
 from benchmarks.replay.plan import Step
 from benchmarks.replay.reading import Reader, Stopped
+from benchmarks.replay.receiver import receiving
 from benchmarks.replay.report import Report, make_report
 from benchmarks.replay.stack import Target
 from benchmarks.replay.stream import Stream
 from benchmarks.replay.tenants import CannotPrepare, prepare
+from embedded.ports import LOOPBACK
 from workflows.connection import connect
 
 LONGEST_SETTLING = timedelta(minutes=10)
@@ -30,7 +32,10 @@ _LOOK_EVERY_SECONDS = 2
 
 @dataclass(frozen=True)
 class Session:
-    """Everything a run needs; ``stop`` ends it early, with nothing half done."""
+    """Everything a run needs; ``stop`` ends it early, with nothing half done.
+
+    ``trouble`` is the share of attempts at deliveries that the receiver, at ``receive_at``, fails or cuts off.
+    """
 
     stream: Stream
     plans: Mapping[str, Sequence[Step]]
@@ -40,15 +45,22 @@ class Session:
     concurrency: int
     console: Console
     stop: asyncio.Event
+    trouble: float = 0
+    receive_at: str = LOOPBACK
 
     async def run(self) -> Report | None:
         """The report, read back from the system; ``None`` when it was stopped."""
         try:
             temporal = await self._temporal()
-            async with open_api(self.target.url, self.concurrency) as api:
+            async with (
+                receiving(self.journal, self.journal.header.seed, self.trouble, self.receive_at) as receiver,
+                open_api(self.target.url, self.concurrency) as api,
+            ):
+                reader = Reader(api, self.journal, temporal, self.concurrency, self.stop, self.target.settings)
+                await prepare(api, self.target.operator_key, self.stream, self.pace, receiver)
+                await reader.on_their_way(timedelta())  # an earlier run may have left them without a receiver
                 if not await self._send(api):
                     return None
-                reader = Reader(api, self.journal, temporal, self.concurrency, self.stop, self.target.settings)
                 if not await self._settle(reader):
                     return None
                 return await self._report(reader)
@@ -69,7 +81,6 @@ class Session:
 
     async def _send(self, api: Api) -> bool:
         """Whether every step is acknowledged."""
-        await prepare(api, self.target.operator_key, self.stream.brands, self.pace, self.journal)
         steps, done = sum(map(len, self.plans.values())), len(self.journal.done)
         self._announce(steps, done)
         if done < steps:
@@ -106,16 +117,18 @@ class Session:
         """Let what is due happen; whether it was not stopped meanwhile."""
         patience = min(self.pace.longest() + _SETTLING_MARGIN, LONGEST_SETTLING)
         deadline = time.monotonic() + patience.total_seconds()
-        first = await reader.waiting()
+        waiting, sending = await reader.waiting(), await reader.on_their_way()
+        first = waiting + sending
         with phase(self.console, "Timers", first) as shown:
-            waiting = first
-            while waiting and time.monotonic() < deadline and not self.stop.is_set():
-                shown.at(max(first - waiting, 0), first)
+            while waiting + sending and time.monotonic() < deadline and not self.stop.is_set():
+                shown.at(max(first - waiting - sending, 0), first)
                 await asyncio.sleep(_LOOK_EVERY_SECONDS)
-                waiting = await reader.waiting()
-            shown.at(max(first - waiting, 0), first)
+                waiting, sending = await reader.waiting(), await reader.on_their_way()
+            shown.at(max(first - waiting - sending, 0), first)
         if waiting and not self.stop.is_set():
             self.console.print(f"{waiting:,} tickets still wait for something; they are compared as they stand.")
+        if sending and not self.stop.is_set():
+            self.console.print(f"{sending:,} deliveries are still on their way.")
         return not self.stop.is_set()
 
     async def _report(self, reader: Reader) -> Report | None:

@@ -77,6 +77,7 @@ def own(root: Path) -> Iterator[Target]:
         "BATON_EMBEDDED_TEMPORAL_UI_PORT": str(free_port()),
         "BATON_EMBEDDED_MAIL_PORT": str(free_port()),
         "BATON_EMBEDDED_MAIL_PAGE_PORT": str(free_port()),
+        "BATON_WEBHOOK_PRIVATE_ADDRESSES": "true",  # the replay receives what it delivers
     }
     url = f"http://{LOOPBACK}:{api}"
     program = Program(

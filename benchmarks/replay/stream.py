@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from domain.sentiment.scorer import Label
-from domain.ticket import MAX_TAG
+from domain.ticket import MAX_TAG, ChannelKind
 
 _Key = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,150}$")]
 """Becomes part of an Idempotency-Key, so it is visible ASCII."""
@@ -38,6 +38,15 @@ class StreamMessage(BaseModel):
     """How a human read it."""
     reason: _Word | None = None
     """What a human says it complains about."""
+
+
+def channel_kind(message: StreamMessage) -> str:
+    """The message's channel where Baton knows it, else the API, through which all of them come here.
+
+    So do mails: what the receiver gets are webhooks.
+    """
+    known = [kind.value for kind in ChannelKind if kind is not ChannelKind.EMAIL]
+    return message.channel if message.channel in known else ChannelKind.API.value
 
 
 @dataclass(frozen=True)

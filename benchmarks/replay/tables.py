@@ -8,6 +8,8 @@ from datetime import timedelta
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.replay.delivery_account import DeliveryAccount
+from benchmarks.replay.escalation_account import EscalationAccount
 from benchmarks.replay.judgement import Judgement, LabelNumbers, RuleNumbers
 from benchmarks.replay.reconciliation import Reconciliation
 from benchmarks.replay.report import BrandNumbers, Report, RequestNumbers, RunFacts
@@ -49,6 +51,8 @@ def sections(report: Report) -> list[Section]:
         *found,
         _service_section(report.service),
         _transitions_section(report),
+        _queue_section(report.reconciliation.escalations),
+        _deliveries_section(report.reconciliation.deliveries),
         _requests_section(report.requests),
         _checks_section(report.reconciliation),
     ]
@@ -169,8 +173,36 @@ def _requests_section(requests: Sequence[RequestNumbers]) -> Section:
     return Section("Requests", ("kind", "count", "p50 ms", "p99 ms", "sent again", "conflicts", "pending"), rows)
 
 
+def _queue_section(found: EscalationAccount) -> Section:
+    rows = [
+        ("Escalations", f"{found.raised:,} in {found.conversations:,} conversations"),
+        ("Raised by", _listed(found.raised_by)),
+        ("All their reasons", _listed(found.reasons)),
+        ("What agents and bots did", _listed(found.acknowledged)),
+        ("A human had them", f"{found.ever_claimed:,}; {found.came_back:,} came back to the queue"),
+        ("Of these ended", _listed(found.ended_claimed)),
+        ("At the end", _listed(found.statuses)),
+        ("With a ticket", f"{found.with_ticket:,}"),
+        ("Notices to members", f"{found.notices:,}"),
+    ]
+    return Section("Escalations", ("what", "how often"), rows)
+
+
+def _deliveries_section(found: DeliveryAccount) -> Section:
+    rows = [
+        ("Deliveries", f"{found.made:,}: {_listed(found.contents)}"),
+        ("Baton says", _listed(found.states)),
+        ("The receiver has", f"{found.received:,}, after {found.attempts:,} attempts"),
+        ("What it did with these", _listed(found.did)),
+        ("Came more than once", f"{found.retried:,}; {found.repeated:,} times when it had them already"),
+        ("Answers of agents", f"{found.answers:,}"),
+    ]
+    return Section("Deliveries", ("what", "how often"), rows)
+
+
 def _checks_section(reconciliation: Reconciliation) -> Section:
     messages, models = reconciliation.messages, reconciliation.read_models
+    queue, deliveries = reconciliation.escalations, reconciliation.deliveries
     conversations = reconciliation.conversations
     wrong = (
         messages.lost,
@@ -184,15 +216,44 @@ def _checks_section(reconciliation: Reconciliation) -> Section:
     rows = [
         ("Messages stored once", f"{messages.stored_once:,} of {messages.sent:,}"),
         ("Told to one ticket, once", f"{messages.told_once:,}"),
-        ("In a conversation no rule had escalated by then", f"{messages.without_ticket:,}"),
+        ("In a conversation without a ticket by then", f"{messages.without_ticket:,}"),
         (
             "Lost, stored twice, altered, not told, told twice, told unasked, unknown",
-            ", ".join(str(count) for count in wrong),
+            _numbers(*wrong),
         ),
         ("Conversations with a ticket, without", f"{conversations.with_ticket:,}, {conversations.without_ticket:,}"),
         ("Read models equal to their workflow", f"{models.equal:,} of {models.tickets:,}"),
         ("Differing, missing, stories with a gap", f"{models.differing}, {models.missing}, {models.gaps}"),
         ("Compared with a running workflow, with an ended one", f"{models.running:,}, {models.ended:,}"),
+        ("Escalations that came into the queue, and somebody was told", f"{queue.told:,}"),
+        ("Equal to their workflow, replaced by a later one", f"{queue.equal:,}, {queue.replaced:,}"),
+        (
+            "Live twice, reasons lacking, reasons unasked, acts undone, untold, told twice, differing, missing",
+            _numbers(
+                queue.doubled,
+                queue.lacking,
+                queue.unasked,
+                queue.undone,
+                queue.untold,
+                queue.told_twice,
+                queue.differing,
+                queue.missing,
+            ),
+        ),
+        ("Deliveries sent, received", f"{deliveries.states['sent']:,}, {deliveries.received:,}"),
+        (
+            "Unreceived, unsettled, given up, unknown, altered, said twice, unsaid, forged",
+            _numbers(
+                deliveries.unreceived,
+                deliveries.unsettled,
+                deliveries.given_up,
+                deliveries.unknown,
+                deliveries.altered,
+                deliveries.said_twice,
+                deliveries.unsaid,
+                deliveries.forged,
+            ),
+        ),
     ]
     return Section("Reconciliation", ("what", "result"), rows)
 
@@ -236,12 +297,16 @@ def markdown(report: Report) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _numbers(*counts: int) -> str:
+    return ", ".join(str(count) for count in counts)
+
+
 def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
 def _listed(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items())
+    return ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items()) or "none"
 
 
 def _days(span: timedelta) -> str:

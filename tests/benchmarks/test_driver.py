@@ -54,14 +54,22 @@ class Troubled:
     def _view(self, row: dict[str, str]) -> dict[str, object]:
         self.taken.append(row["external_id"])
         request = {"requested": False, "decided_by": "builtin"}
-        return {"ticket_id": None, "reading": {"sentiment": None, "human_request": request}}
+        return {"ticket_id": None, "decisions": [], "reading": {"sentiment": None, "human_request": request}}
 
 
 async def _drive(journal: Journal, api: Troubled, folder: Path) -> bool:
     stream = read_stream(write(folder / "stream", MESSAGES))
     # Agents who ignore everything leave the customers' own steps, and an assignment each, which needs a ticket.
-    plans = plan(stream, 1, 4, Habits(ignored=1))
-    tenant = Tenant(brand="North", id="o", api_key="k", team_ids={}, member_ids=("a",) * 4, supervisor_id="s")
+    plans = plan(stream, 1, 4, Habits(ignored=1, hands_over=0))
+    tenant = Tenant(
+        brand="North",
+        id="o",
+        api_key="k",
+        team_ids={},
+        member_ids=("a",) * 4,
+        supervisor_id="s",
+        channel_ids={"api": "ch"},
+    )
     if "North" not in journal.tenants:
         journal.write(tenant)
     transport = httpx.MockTransport(api)

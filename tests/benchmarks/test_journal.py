@@ -15,7 +15,15 @@ def kept(tmp_path: Path) -> Path:
     file = tmp_path / "folder" / "state.jsonl"
     with open_journal(file, HEADER) as journal:
         journal.write(
-            Tenant(brand="North", id="o", api_key="k", team_ids={"Care": "t"}, member_ids=("a", "b"), supervisor_id="s")
+            Tenant(
+                brand="North",
+                id="o",
+                api_key="k",
+                team_ids={"Care": "t"},
+                member_ids=("a", "b"),
+                supervisor_id="s",
+                channel_ids={"api": "c"},
+            )
         )
         journal.write(Began(at=100))
         answered = Answered(sentiment=-0.5, human_requested=False, decided_by="builtin")

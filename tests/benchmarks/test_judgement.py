@@ -11,7 +11,7 @@ from api.schemas.sla import SlaPolicyDocument
 from benchmarks.replay.journal import Answered
 from benchmarks.replay.judgement import judge
 from benchmarks.replay.pace import Pace
-from benchmarks.replay.reconciliation import ConversationReading, TenantReading, TicketReading
+from benchmarks.replay.readings import ConversationReading, TenantReading, TicketReading
 from benchmarks.replay.rules import SUBJECTS, TEAMS, escalation_events, routing_rules, sla_policy
 from benchmarks.replay.service import service
 from benchmarks.replay.stream import Stream, read_stream

@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from benchmarks.replay.reconciliation import ConversationReading, TenantReading, TicketReading, reconcile
+from benchmarks.replay.journal import Does, Received
+from benchmarks.replay.readings import ConversationReading, EscalationReading, TenantReading, TicketReading
+from benchmarks.replay.reconciliation import reconcile
 from benchmarks.replay.stream import Stream, read_stream
 from tests.benchmarks.streams import line, write
 
@@ -40,7 +43,25 @@ class System:
     def read(self) -> TenantReading:
         """All of it."""
         conversation = ConversationReading("c2", self.messages, self.decisions)
-        return TenantReading("North", [self.ticket, *self.more], [conversation])
+        return TenantReading(
+            "North", [self.ticket, *self.more], [conversation], [self._escalation()], [DELIVERY], [NOTICE]
+        )
+
+    def _escalation(self) -> EscalationReading:
+        """With the reason that each rule gives which acts."""
+        acted = [each for each in self.decisions if (each["kind"], each["outcome"]) == ("escalation_event", "acted")]
+        reasons = [{"source": "rule", "rule_name": each["rule_name"]} for each in acted]
+        view = {
+            "id": "e1",
+            "conversation_id": "c",
+            "conversation_external_id": "c2",
+            "status": "queued",
+            "reasons": reasons,
+            "raised_at": NOTICE["created_at"],
+            "first_claimed_at": None,
+            "ticket": None,
+        }
+        return EscalationReading("e1", view, {"status": "queued"})
 
     def tell(self, *events: Json) -> None:
         """Replace the ticket's story, and make its row and workflow as old as that is."""
@@ -51,6 +72,32 @@ class System:
         self.ticket = replace(
             ticket, events=events, view={**ticket.view, **version}, workflow={**ticket.workflow, **version}
         )
+
+
+NOTICE = {
+    "member_id": "a",
+    "conversation_id": "c",
+    "created_at": "2026-01-01T00:00:00Z",
+    "kind": "escalation_raised",
+}
+DELIVERY = {
+    "id": str(UUID(int=1)),
+    "kind": "message",
+    "message_id": "stored-answer",
+    "about": {},
+    "state": "sent",
+    "tried": 1,
+    "reason": None,
+}
+RECEIVED = Received(
+    brand="North",
+    does=Does.TOOK,
+    delivery_id=f"dlv_{UUID(int=1).hex}",
+    type="message.created",
+    conversation="c2",
+    about="stored-answer",
+    digest="d",
+)
 
 
 def _message(name: str, **others: Any) -> Json:
@@ -77,7 +124,7 @@ def stream(tmp_path_factory: pytest.TempPathFactory) -> Stream:
 
 def test_what_is_whole_has_no_problems(stream: Stream) -> None:
     system = System()
-    found = reconcile(stream, [system.read()])
+    found = reconcile(stream, [system.read()], received=[RECEIVED])
     assert found.problems == []
     messages, conversations = found.messages, found.conversations
     assert (messages.sent, messages.stored_once, messages.told_once, messages.without_ticket) == (3, 3, 2, 1)
@@ -198,7 +245,7 @@ def test_what_is_wrong_is_counted_once_and_named(
 ) -> None:
     system = System()
     spoil(system)
-    found = reconcile(stream, [system.read()])
+    found = reconcile(stream, [system.read()], received=[RECEIVED])
     assert found.problems == problems
     numbers = {**found.messages.model_dump(), **found.read_models.model_dump()}
     assert {name: numbers[name] for name in counts} == counts
@@ -215,7 +262,7 @@ NO_TICKET = {
 def test_a_rule_that_asks_for_no_ticket_escalates_nothing(decision: Json, stream: Stream) -> None:
     system = System()
     system.decisions.append(decision)
-    assert reconcile(stream, [system.read()]).problems == []
+    assert reconcile(stream, [system.read()], received=[RECEIVED]).problems == []
 
 
 def test_an_organization_that_is_gone_has_lost_every_message(stream: Stream) -> None:

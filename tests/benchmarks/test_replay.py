@@ -7,14 +7,24 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
+from pydantic import SecretStr
+from rich.console import Console
 from temporalio.client import Client
 
+from benchmarks.replay.journal import Header, open_journal
+from benchmarks.replay.pace import Pace
+from benchmarks.replay.plan import plan
+from benchmarks.replay.session import Session
+from benchmarks.replay.stack import Target
+from benchmarks.replay.stream import read_stream
+from benchmarks.replay.tenants import MEMBERS, CannotPrepare
 from embedded.temporal import EmbeddedTemporal
 from settings import Settings
 from tests.api.running import OPERATOR_KEY, serving, settings_for, working
@@ -23,7 +33,7 @@ from tests.support import eventually
 
 SPEED_UP = 25_000
 """Five days in seventeen seconds: a first reminder after half a second, closed after four, followed up after seven."""
-MESSAGES = 60
+MESSAGES = 40
 
 Json = dict[str, Any]
 
@@ -54,7 +64,7 @@ class Baton:
 async def baton(
     new_database: Callable[[], str], temporal_server: EmbeddedTemporal, temporal_client: Client
 ) -> AsyncIterator[Baton]:
-    settings = settings_for(new_database(), temporal_server.address)
+    settings = settings_for(new_database(), temporal_server.address, webhook_private_addresses=True)
     async with working(temporal_client, settings), serving(settings) as http:
         yield Baton(settings, http)
 
@@ -74,7 +84,7 @@ class Replay:
     def state(self) -> Path:
         return self.folder / "state.jsonl"
 
-    async def start(self, *where: str, **environment: str) -> asyncio.subprocess.Process:
+    async def start(self, *where: str) -> asyncio.subprocess.Process:
         stream = write(self.folder / "stream.jsonl", lines(self.messages))
         options = {"--state": self.state, "--json": self.folder / "report.json", "--seed": self.seed}
         return await asyncio.create_subprocess_exec(
@@ -85,8 +95,14 @@ class Replay:
                 str(stream),
                 *(where or ("--url", str(self.baton.http.base_url))),
             ),
-            *("--speed-up", str(self.speed_up), *(str(word) for option in options.items() for word in option)),
-            env=self.baton.environment | environment,
+            *(
+                "--speed-up",
+                str(self.speed_up),
+                "--trouble",
+                "0.1",
+                *(str(word) for option in options.items() for word in option),
+            ),
+            env=self.baton.environment,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
@@ -121,7 +137,7 @@ class Replay:
 
 @pytest.fixture(scope="module")
 async def finished(baton: Baton, tmp_path_factory: pytest.TempPathFactory) -> Replay:
-    """A replay of 60 messages from beginning to end."""
+    """A replay from beginning to end."""
     replay = Replay(baton, tmp_path_factory.mktemp("finished"))
     code = await replay.run()
     assert code == 0, replay.output
@@ -138,6 +154,29 @@ async def test_every_message_is_stored_and_told_once_and_every_read_model_equals
     assert without_ticket > 0
     assert set(messages.values()) == {0}
     assert read_models["equal"] == read_models["tickets"] == read_models["running"] + read_models["ended"]
+
+
+async def test_every_escalation_and_delivery_is_accounted_for(finished: Replay) -> None:
+    ours = list(finished.organizations().values())
+
+    def counted(what: str) -> dict[str, int]:
+        return dict(finished.baton.execute(f"SELECT {what} AND organization_id = ANY(%(ours)s) GROUP BY 1", ours=ours))
+
+    found = finished.report()["reconciliation"]
+    escalations, deliveries = found["escalations"], found["deliveries"]
+    assert {name: count for name, count in escalations["statuses"].items() if count} == counted(
+        "status, count(*) FROM escalations WHERE true"
+    )
+    assert escalations["reasons"] == counted("source, count(*) FROM escalation_reasons WHERE true")
+    assert escalations["equal"] + escalations["replaced"] == escalations["raised"]
+    assert {"raised", "claimed", "took over", "filed"} <= set(escalations["acknowledged"])
+    assert set(escalations["ended_claimed"]) == {"handed back", "resolved", "dismissed"}
+    assert counted("state, count(*) FROM deliveries WHERE true") == {"sent": deliveries["received"]}
+    assert {"answer", "reminder", "resolved", "handed over", "handed back"} == set(deliveries["contents"])
+    assert deliveries["retried"] > 0
+    assert deliveries["attempts"] == deliveries["received"] + deliveries["repeated"] + sum(
+        deliveries["did"][trouble] for trouble in ("failed", "cut")
+    )
 
 
 async def test_the_report_counts_what_the_rows_say(finished: Replay) -> None:
@@ -157,7 +196,9 @@ async def test_the_report_counts_what_the_rows_say(finished: Replay) -> None:
 async def test_the_report_says_what_escalated_by_what_and_agrees_with_the_rows(finished: Replay) -> None:
     judgement, ours = finished.report()["judgement"], list(finished.organizations().values())
     [(escalated,)] = finished.baton.execute(
-        "SELECT count(*) FROM conversations WHERE ticket_id IS NOT NULL AND organization_id = ANY(%(ours)s)", ours=ours
+        "SELECT count(DISTINCT conversation_id) FROM decisions WHERE kind = 'escalation_event' AND outcome = 'acted'"
+        " AND organization_id = ANY(%(ours)s)",
+        ours=ours,
     )
     assert 0 < judgement["escalated"] == escalated < judgement["conversations"]
     outcomes = finished.baton.execute(
@@ -167,7 +208,9 @@ async def test_the_report_says_what_escalated_by_what_and_agrees_with_the_rows(f
     )
     assert {(rule["rule"], rule["acted"], rule["rested"]) for rule in judgement["rules"]} == set(outcomes)
     teams = finished.baton.execute(
-        "SELECT DISTINCT t.state->>'team_name' FROM tickets t WHERE organization_id = ANY(%(ours)s)", ours=ours
+        "SELECT DISTINCT t.state->>'team_name' FROM tickets t"
+        " WHERE t.state->>'source' = 'rule' AND organization_id = ANY(%(ours)s)",
+        ours=ours,
     )
     assert teams == [("Baggage",)]
     assert judgement["sentiment"]["messages"] == MESSAGES
@@ -187,15 +230,15 @@ async def test_clocks_run_by_themselves_on_the_streams_time(finished: Replay) ->
 async def test_a_replay_killed_and_stopped_half_way_accounts_for_every_message_once(
     baton: Baton, tmp_path: Path
 ) -> None:
-    replay = Replay(baton, tmp_path, messages=30, seed=2, speed_up=200_000)
+    replay = Replay(baton, tmp_path, messages=15, seed=2, speed_up=200_000)
     process = await replay.start()
-    await eventually(lambda: replay.acknowledged() >= 15, timeout=90)
+    await eventually(lambda: replay.acknowledged() >= 8, timeout=120)
     process.kill()
     await replay.end(process)
     killed_at = replay.acknowledged()
 
     process = await replay.start()
-    await eventually(lambda: replay.acknowledged() >= killed_at + 15, timeout=90)
+    await eventually(lambda: replay.acknowledged() >= killed_at + 8, timeout=120)
     process.send_signal(signal.SIGINT)
     assert await replay.end(process) == 130
     assert "Run the same command to go on" in replay.output[-1]
@@ -204,7 +247,7 @@ async def test_a_replay_killed_and_stopped_half_way_accounts_for_every_message_o
     assert await replay.run() == 0, replay.output
     assert f"Going on: {stopped_at} of " in replay.output[-1]
     messages = replay.report()["reconciliation"]["messages"]
-    assert (messages["stored_once"], messages["told_once"] + messages["without_ticket"]) == (30, 30)
+    assert (messages["stored_once"], messages["told_once"] + messages["without_ticket"]) == (15, 15)
     assert messages["unknown"] == 0
 
 
@@ -236,6 +279,20 @@ async def test_a_finished_replay_says_so_and_finds_what_was_meddled_with_since(f
     )
     execute("""UPDATE tickets SET state = state || '{"priority": "urgent"}' WHERE id = %(id)s RETURNING 1""", id=urgent)
     execute("UPDATE tickets SET status = 'waiting' WHERE id = %(id)s RETURNING 1", id=hidden)
+    [(raised,)] = execute(
+        "SELECT id FROM escalations WHERE organization_id = %(id)s ORDER BY raised_at DESC LIMIT 1",
+        id=ours["South Line"],
+    )
+    execute(
+        """UPDATE escalations SET state = state || '{"priority": "low"}' WHERE id = %(id)s RETURNING 1""", id=raised
+    )
+    (unknown, unsaid), (failed, _) = execute(
+        "SELECT d.id, m.external_id FROM deliveries d JOIN messages m ON m.id = d.message_id"
+        " WHERE d.organization_id = %(id)s AND m.author_kind = 'agent' LIMIT 2",
+        id=ours["South Line"],
+    )
+    execute("DELETE FROM deliveries WHERE id = %(id)s RETURNING 1", id=unknown)
+    execute("UPDATE deliveries SET state = 'failed', reason = 'No.' WHERE id = %(id)s RETURNING 1", id=failed)
 
     assert await finished.run() == 1
 
@@ -247,6 +304,10 @@ async def test_a_finished_replay_says_so_and_finds_what_was_meddled_with_since(f
         f"message {_id(altered_message)} (North): altered",
         f"ticket {urgent}: priority differs",
         f"ticket {hidden}: it is listed as waiting and shown as {_status(finished, hidden)}",
+        f"escalation {raised}: priority differs",
+        f"delivery dlv_{unknown.hex} (South Line): received, and Baton does not know of it",
+        f"message {unsaid} (South Line): 0 deliveries were made",
+        f"delivery {failed}: failed, but it was received (No.)",
     }
 
 
@@ -259,21 +320,39 @@ def _status(replay: Replay, ticket: object) -> str:
 
 
 AWAY = "127.0.0.1:9"
-UNUSABLE_PLACES = {
-    "the API is away": ({}, ("--url", f"http://{AWAY}"), f"No API that can work answers at http://{AWAY}"),
-    "Temporal is away": ({"BATON_TEMPORAL_ADDRESS": AWAY}, (), f"Temporal does not answer at {AWAY}"),
-    "another operator's key": ({"BATON_OPERATOR_KEY": "x"}, (), "does not take this operator key"),
-    "no operator's key": ({"BATON_OPERATOR_KEY": ""}, (), "Give the API's operator key in BATON_OPERATOR_KEY"),
+UNUSABLE_PLACES: dict[str, tuple[dict[str, object], str]] = {
+    "Temporal is away": ({"temporal_address": AWAY}, f"Temporal does not answer at {AWAY}"),
+    "another operator's key": ({"operator_key": SecretStr("x")}, "does not take this operator key"),
+    "no operator's key": ({"operator_key": None}, "Give the API's operator key in BATON_OPERATOR_KEY"),
 }
 
 
-@pytest.mark.parametrize(("environment", "where", "said"), UNUSABLE_PLACES.values(), ids=UNUSABLE_PLACES)
+@pytest.mark.parametrize(("settings", "said"), UNUSABLE_PLACES.values(), ids=UNUSABLE_PLACES)
 async def test_a_place_that_cannot_be_used_is_refused_with_what_to_do(
-    environment: dict[str, str], where: tuple[str, ...], said: str, baton: Baton, tmp_path: Path
+    settings: dict[str, object], said: str, baton: Baton, tmp_path: Path
 ) -> None:
+    stream = read_stream(write(tmp_path / "stream.jsonl", lines(4)))
+    header = Header(digest=stream.digest, seed=1, speed_up=SPEED_UP, target="a place", run="r")
+    with open_journal(tmp_path / "state.jsonl", header) as journal:
+        session = Session(
+            stream=stream,
+            plans=plan(stream, header.seed, MEMBERS),
+            pace=Pace(SPEED_UP),
+            journal=journal,
+            target=Target(str(baton.http.base_url), baton.settings.model_copy(update=settings)),
+            concurrency=1,
+            console=Console(file=StringIO()),
+            stop=asyncio.Event(),
+        )
+        with pytest.raises(CannotPrepare, match=said):
+            await session.run()
+        assert not journal.done
+
+
+async def test_a_command_whose_api_is_away_says_what_to_do_and_fails(baton: Baton, tmp_path: Path) -> None:
     replay = Replay(baton, tmp_path)
-    assert await replay.end(await replay.start(*where, **environment)) == 2
-    assert said in " ".join(replay.output[-1].split())
+    assert await replay.run("--url", f"http://{AWAY}") == 2
+    assert f"No API that can work answers at http://{AWAY}. Start it" in " ".join(replay.output[-1].split())
     assert replay.acknowledged() == 0
 
 

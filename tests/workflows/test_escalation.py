@@ -99,6 +99,14 @@ async def test_takeovers_in_the_same_instant_make_one_escalation(line: Line) -> 
     assert (await line.story(), await line.told()) == (["raised", "claimed"], [])
 
 
+async def test_a_refused_takeover_does_not_take_the_conversation_once_the_winner_has_ended_it(line: Line) -> None:
+    outcomes = await line.contest("Ana", "Ben", "Sue")
+    assert sum(isinstance(each, WorkflowUpdateFailedError) for each in outcomes) == 2
+    await asyncio.wait_for(line.handle.result(), 20)
+    assert await line.story() == ["raised", "claimed", "resolved"]
+    assert [reason.source for reason in await line.reasons()] == ["takeover"]
+
+
 async def test_handing_back_ends_it_and_the_bot_has_the_conversation_again(line: Line) -> None:
     await line.take_over("Ana")
     command = HandBack(request_id="back", fingerprint="back", actor=line.office.members["Ben"])
