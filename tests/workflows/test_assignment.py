@@ -8,6 +8,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from db.assignment import lock_rota, pick_for_ladder
 from db.models import Team, TeamMember
 from domain.assignment import Assignment
 from domain.commands import Assign, Edit
@@ -55,6 +56,27 @@ async def test_manual_team_leaves_its_tickets_alone_until_it_hands_out_by_itself
         (await session.get_one(Team, office.team_id)).assignment = ROUND_ROBIN
     await hand_out(office)
     assert sorted([await owned(life) for life in lives]) == ["Ana", "Ben"]
+
+
+async def test_ticket_let_go_while_its_ladder_chose_somebody_waits_for_a_person(office: Office) -> None:
+    await office.open()
+    life = await office.ticket(assignee="Ana")
+    ticket = await life.settled()
+    async with office.sessions.begin() as session:
+        chosen = await pick_for_ladder(
+            session,
+            await lock_rota(session, office.id),
+            office.team_id,
+            ticket_id=life.id,
+            episode=ticket.assignment_episode,
+            present=office.members["Ana"].id,
+            tried=(),
+            now=now(),
+        )
+    assert chosen is not None
+    await life.assign(None)
+    assert await queued(office, 1)
+    assert await owners(office) == {"nobody": 1}
 
 
 # The queue
