@@ -1,16 +1,19 @@
 """The real parts, once for the whole session: Postgres, Temporal, and Temporal with skipped time."""
 
+import asyncio
 import gc
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
 import psycopg
 import pytest
+import uvloop
 from psycopg import sql
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
@@ -24,6 +27,14 @@ from embedded.temporal import DYNAMIC_CONFIG, EmbeddedTemporal, dynamic_config_a
 from tests.support import drain
 from workflows import search_attributes
 from workflows.payloads import data_converter
+
+# httpcore imports it for every request, and to find out that it is not installed takes a walk over the whole path.
+if find_spec("sniffio") is None:
+    sys.modules["sniffio"] = None  # type: ignore[assignment]
+
+# What API and worker run on; from 3.14 on Python warns of policies.
+if sys.version_info < (3, 14):
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
 TOGETHER = ("tests/telemetry",)
 """Folders whose tests look at one system, which takes long to start; elsewhere it is a file's tests that share."""
@@ -44,8 +55,8 @@ sys.dont_write_bytecode = False
 
 SOON_DELETED = {
     # A history is deleted once its run's end has been acknowledged by the queues, which is noted every 30 s by default.
-    "history.transferProcessorUpdateAckInterval": '"1s"',
-    "history.visibilityProcessorUpdateAckInterval": '"1s"',
+    "history.transferProcessorUpdateAckInterval": '"200ms"',
+    "history.visibilityProcessorUpdateAckInterval": '"200ms"',
 }
 
 

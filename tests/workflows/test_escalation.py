@@ -12,6 +12,7 @@ from domain.escalation_commands import HandBack, PresenceChanged, Released, Reso
 from domain.ladders import EscalationLadder, LadderStep, Notify, Target
 from domain.priority import Priority
 from domain.ticket import Source
+from settings import Settings
 from tests.support import eventually
 from tests.workflows.line import Line, cause_of, edit_team
 from tests.workflows.office import Life, Office, add_ladder
@@ -21,6 +22,12 @@ from tests.workflows.rules import Rules
 MINUTE = timedelta(minutes=1)
 ASKED = "The customer asked for a human."
 UNCLAIMED = "Nobody has taken the conversation."
+
+
+@pytest.fixture(scope="module")
+def settings(settings: Settings) -> Settings:
+    """In the sandbox."""
+    return settings.model_copy(update={"worker_sandboxed": True})
 
 
 @pytest.fixture
