@@ -154,6 +154,7 @@ async def killed(temporal_client: Client, settings: Settings, sessions: Sessions
         await tickets.execute("SELECT 1 FROM tickets WHERE id = ANY(%s) FOR UPDATE", [[moved.id, chosen.id]])
         await rota.rollback()
         offered = await eventually(lambda: offered_to(choosing), 30)
+        assert offered is not None
         command = moved.to(Status.RESOLVED)
         acknowledged = await moved.obey(command)
         await eventually(lambda: is_blocked(settings, 2), 30)  # the second record of each ticket waits for its row
