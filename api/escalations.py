@@ -141,6 +141,10 @@ class Escalations:
                 outcome = await self.gateway.take_over(self.caller.organization_id, conversation.id, command)
             except RunEnded:
                 raise _missing(conversation.id) from None
+            except Problem as refusal:
+                if (known := await self._known_after(refusal, conversation.id, request)) is not None:
+                    return known
+                raise
             check_fingerprint(outcome.fingerprint, request)
             return await self._answer(watch, outcome)
 
@@ -151,6 +155,9 @@ class Escalations:
         async with self.services.reads() as session:
             live = await find_live(session, self.caller.organization_id, conversation.id)
         if live is None:
+            # An earlier try may have ended it, and have been recorded between two looks.
+            if (known := await self.known(conversation.id, request)) is not None:
+                return known
             if note is not None:
                 await self._forget_note(conversation.id, request)
             raise Problem("not_claimed", "Nobody has the conversation.")
@@ -169,6 +176,8 @@ class Escalations:
             try:
                 return await self._obeyed(watch, row, command, request, note)
             except (Problem, DomainError) as refusal:
+                if (known := await self._known_after(refusal, conversation_id, request)) is not None:
+                    return known
                 if note is not None and _is_final(refusal):
                     await self._forget_note(conversation_id, request)
                 raise
@@ -197,6 +206,12 @@ class Escalations:
             row = await find_escalation_row(session, self.caller.organization_id, kept.escalation.id)
         assert row is not None
         return EscalationAnswer(await self._as(row, kept.escalation), replayed=True)
+
+    async def _known_after(
+        self, refusal: Problem | DomainError, conversation_id: UUID, request: RequestId
+    ) -> EscalationAnswer | None:
+        """The answer to an earlier try, where it was obeyed and recorded before things came to stand as refused."""
+        return await self.known(conversation_id, request) if _is_final(refusal) else None
 
     async def _answer(self, watch: Watch, outcome: EscalationOutcome) -> EscalationAnswer:
         """The escalation as the command left it, once it can be read; marked where that takes too long."""

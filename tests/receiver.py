@@ -4,7 +4,7 @@ import asyncio
 import json
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -45,9 +45,13 @@ class Got:
 
 @dataclass
 class Receiver:
-    """What it took, each id once as a receiver should, and what is done with the next ones."""
+    """What it took, each id once as a receiver should, and what is done with the next ones.
+
+    ``choose`` says of each request what is done with it, in place of ``next``.
+    """
 
     port: int = 0
+    choose: Callable[[Got], Does] | None = None
     retry_after: str = "3600"
     next: deque[Does] = field(default_factory=deque)
     requests: list[Got] = field(default_factory=list)
@@ -77,7 +81,7 @@ class Receiver:
 
     async def _answer(self, writer: asyncio.StreamWriter, got: Got) -> None:
         self.requests.append(got)
-        does = self.next.popleft() if self.next else Does.TAKE
+        does = self.choose(got) if self.choose else self.next.popleft() if self.next else Does.TAKE
         if does in (Does.TAKE, Does.DROP_AFTER):
             self.taken.setdefault(got.id, got)
         if does in (Does.DROP_BEFORE, Does.DROP_AFTER):

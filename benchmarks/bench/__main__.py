@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.bench import assignment, measures, telling
+from benchmarks.bench import assignment, measures, queue, telling
 from benchmarks.bench.intake import intake
 from benchmarks.bench.report import print_report
 from benchmarks.bench.setting import Bench, bench_on
@@ -35,6 +35,8 @@ class Sizes:
     open_tickets: int
     open_at_restart: int
     streams: int
+    queued: dict[int, int]
+    """Conversations that need a human, by the number of clients at once."""
     assigned: int = 200
     """Tickets of one team at once."""
 
@@ -46,6 +48,7 @@ FULL = Sizes(
     open_tickets=10_000,
     open_at_restart=1_000,
     streams=500,
+    queued={1: 100, 16: 320},
 )
 QUICK = Sizes(
     lives={1: 10, 16: 48, 50: 100},
@@ -54,6 +57,7 @@ QUICK = Sizes(
     open_tickets=300,
     open_at_restart=100,
     streams=100,
+    queued={1: 10, 16: 48},
 )
 
 Measure = Callable[[Bench, Sizes], Awaitable[dict[str, Any]]]
@@ -67,6 +71,7 @@ PARTS: dict[str, Measure] = {
     "restart": lambda bench, sizes: measures.restart(bench, sizes.open_at_restart),
     "memory": lambda bench, sizes: measures.memory(bench, sizes.open_tickets),
     "assignment": lambda bench, sizes: assignment.measure(bench, sizes.assigned),
+    "queue": lambda bench, sizes: queue.measure(bench, sizes.queued),
     "lists": lambda bench, sizes: measures.lists(bench, sizes.listed),
     "fan-out": lambda bench, _: telling.fan_out(bench),
     "events": lambda bench, sizes: telling.events(bench, sizes.streams),

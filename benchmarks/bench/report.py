@@ -14,6 +14,8 @@ def print_report(results: dict[str, Any], console: Console) -> None:
         _lists(found, console)
     if found := results.get("analytics"):
         _lists(found, console)
+    if found := results.get("queue"):
+        _queue(found, console)
     for part in ("startup", "cost", "intake", "steady", "restart", "memory", "assignment", "fan-out", "events"):
         if part in results:
             table = Table("", part, title_justify="left")
@@ -37,6 +39,14 @@ def _lives(found: dict[str, Any], console: Console) -> None:
             str(baton["p99_over_p50"]),
             _cpu(baton),
         )
+    console.print(table)
+
+
+def _queue(found: dict[str, Any], console: Console) -> None:
+    what = ("raised", "notified", "takeover_of_queued", "takeover_unasked")
+    table = Table("clients", *(f"{name.replace('_', ' ')}, ms, p50 / p99" for name in what))
+    for clients, each in found.items():
+        table.add_row(clients, *(f"{each[f'{name}_p50_ms']} / {each[f'{name}_p99_ms']}" for name in what))
     console.print(table)
 
 

@@ -58,6 +58,19 @@ async def test_note_of_a_command_whose_outcome_was_unknown_at_first_is_kept(
     assert (await tenant.get(path))["notes"] == ["Explained the fare."]
 
 
+async def test_handing_back_that_is_sent_many_times_at_once_is_never_refused(
+    settings: Settings, chat: Chat, temporal_client: Client
+) -> None:
+    tenant, document = chat.tenant, {"note": "Explained the fare."}
+    member = await tenant.member()
+    async with working(temporal_client, settings):
+        path = await raised(chat)
+        await tenant.post(f"{path}/claim", {"member_id": member["id"]})
+        tries = (tenant.call("POST", f"{chat.path}/handback", document, key="once") for _ in range(20))
+        assert {answer.status_code for answer in await asyncio.gather(*tries)} == {200}
+    assert (await tenant.get(path))["notes"] == ["Explained the fare."]
+
+
 async def test_of_several_who_end_it_in_the_same_instant_only_the_winners_note_is_kept(
     settings: Settings, chat: Chat, temporal_client: Client
 ) -> None:

@@ -20,6 +20,9 @@ def main(arguments: list[str] | None = None) -> int:
         stops=chosen.stops,
         seconds=chosen.seconds,
         seed=chosen.seed,
+        clients=chosen.clients,
+        talkers=chosen.talkers,
+        pause=chosen.pause,
     )
     folder, began = new_folder(), time.monotonic()
 
@@ -54,6 +57,9 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=40, help="kill -9, in turn through all parts")
     parser.add_argument("--stops", type=int, default=8, help="SIGSTOP for longer than clients wait, in turn")
     parser.add_argument("--seconds", type=float, default=1_500, help="spread the disturbances over this time at most")
+    parser.add_argument("--clients", type=int, default=6, help="on tickets, of each of two organizations")
+    parser.add_argument("--talkers", type=int, default=4, help="in conversations, of each of two organizations")
+    parser.add_argument("--pause", type=float, default=0.05, help="seconds each rests after a command at most")
     parser.add_argument("--seed", type=int, default=1, help="decides what is sent, killed and stopped, in which order")
     parser.add_argument("--keep", action="store_true", help="keep journal and logs although nothing is amiss")
     return parser.parse_args(arguments)

@@ -5,7 +5,6 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 
@@ -18,13 +17,21 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 1.5
 
 _PATHS = {
     What.CREATE: ("POST", "/tickets"),
-    What.STATUS: ("POST", "/tickets/{}/status"),
-    What.EDIT: ("PATCH", "/tickets/{}"),
-    What.ASSIGN: ("POST", "/tickets/{}/assignment"),
-    What.ESCALATE: ("POST", "/tickets/{}/escalate"),
-    What.CUSTOMER_MESSAGE: ("POST", "/tickets/{}/messages"),
-    What.AGENT_MESSAGE: ("POST", "/tickets/{}/messages"),
-    What.NOTE: ("POST", "/tickets/{}/notes"),
+    What.STATUS: ("POST", "/tickets/{ticket}/status"),
+    What.EDIT: ("PATCH", "/tickets/{ticket}"),
+    What.ASSIGN: ("POST", "/tickets/{ticket}/assignment"),
+    What.ESCALATE: ("POST", "/tickets/{ticket}/escalate"),
+    What.CUSTOMER_MESSAGE: ("POST", "/tickets/{ticket}/messages"),
+    What.AGENT_MESSAGE: ("POST", "/tickets/{ticket}/messages"),
+    What.NOTE: ("POST", "/tickets/{ticket}/notes"),
+    What.SAY: ("POST", "/conversations/{conversation}/messages"),
+    What.REPLY: ("POST", "/conversations/{conversation}/replies"),
+    What.RAISE: ("POST", "/conversations/{conversation}/escalations"),
+    What.TAKE_OVER: ("POST", "/conversations/{conversation}/takeover"),
+    What.HAND_BACK: ("POST", "/conversations/{conversation}/handback"),
+    What.CLAIM: ("POST", "/escalations/{escalation}/claim"),
+    What.RESOLVE: ("POST", "/escalations/{escalation}/resolve"),
+    What.DISMISS: ("POST", "/escalations/{escalation}/dismiss"),
 }
 
 
@@ -80,12 +87,14 @@ class Caller:
                 status=attempt.answer.status_code,
                 version=answered.version,
                 fact=answered.fact,
+                escalation=answered.escalation,
                 pending=answered.pending,
             )
         )
 
     async def _try(self, sent: Sent, rng: random.Random) -> Attempt:
-        method, path = _PATHS[sent.what]
+        method, pattern = _PATHS[sent.what]
+        path = pattern.format(ticket=sent.ticket, conversation=sent.conversation, escalation=sent.escalation)
         headers = {"Authorization": f"Bearer {self.organization.api_key}", "Idempotency-Key": sent.command}
         if sent.member:
             headers["Baton-On-Behalf-Of"] = sent.member
@@ -96,7 +105,7 @@ class Caller:
         patience = _SHORT_WAIT_SECONDS if rng.random() < 0.2 else LONGEST_WAIT_SECONDS
         try:
             answer = await self._http.request(
-                method, f"/api/v1{path.format(sent.ticket)}", json=sent.body, headers=headers, timeout=patience
+                method, f"/api/v1{path}", json=sent.body, headers=headers, timeout=patience
             )
         except httpx.TransportError as error:
             return Attempt(None, type(error).__name__)
@@ -116,22 +125,39 @@ async def open_http(url: str) -> AsyncIterator[httpx.AsyncClient]:
 def _understood(sent: Sent, answer: httpx.Response) -> tuple[Answered, Json | None]:
     document = _document(answer)
     if answer.is_success:
-        known: dict[str, Any] = {"pending": answer.headers.get("Baton-Read-Model") == "pending"}
-        if sent.what.is_fact:
-            known |= {"ticket": document.get("ticket_id"), "fact": document.get("id")}
-        elif answer.status_code == 202:
-            known |= {"ticket": document.get("ticket_id")}
-        else:
-            known |= {"ticket": document.get("id"), "version": document.get("version")}
-        if known["ticket"] is None:
-            raise DefectiveAnswer(f"{answer.status_code} to {sent.what} names no ticket")
+        pending = answer.headers.get("Baton-Read-Model") == "pending"
+        known = _of_conversation(sent, document) if sent.what.of_conversation else _of_ticket(sent, answer, document)
+        unnamed = [name for name in ("ticket", "fact", "escalation") if known.get(name, "") is None]
+        if unnamed and not (sent.what is What.RAISE and pending):
+            raise DefectiveAnswer(f"{answer.status_code} to {sent.what} names no {unnamed[0]}")
         return Answered(
-            command=sent.command, verdict=Verdict.ACKNOWLEDGED, status=answer.status_code, **known
+            command=sent.command, verdict=Verdict.ACKNOWLEDGED, status=answer.status_code, pending=pending, **known
         ), document
     if not 400 <= answer.status_code < 500:
         raise DefectiveAnswer(f"{answer.status_code} to {sent.what}")
-    code = document.get("code")
-    return Answered(command=sent.command, verdict=Verdict.REFUSED, status=answer.status_code, code=code), None
+    owner = f"{document['owner_id']}: {document['owner_name']}" if "owner_id" in document else None
+    return Answered(
+        command=sent.command,
+        verdict=Verdict.REFUSED,
+        status=answer.status_code,
+        code=document.get("code"),
+        owner=owner,
+    ), None
+
+
+def _of_ticket(sent: Sent, answer: httpx.Response, document: Json) -> Json:
+    if sent.what.is_fact:
+        return {"ticket": document.get("ticket_id"), "fact": document.get("id")}
+    if answer.status_code == 202:
+        return {"ticket": document.get("ticket_id")}
+    return {"ticket": document.get("id"), "version": document.get("version")}
+
+
+def _of_conversation(sent: Sent, document: Json) -> Json:
+    if sent.what.is_said:
+        return {"fact": document.get("id")}
+    escalation = (document.get("escalation") or {}) if sent.what is What.RAISE else document
+    return {"escalation": escalation.get("id"), "version": escalation.get("version")}
 
 
 def _document(answer: httpx.Response) -> Json:

@@ -1,18 +1,43 @@
 """What a run left behind, put together: which command had which effects, and what follows from each story."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from domain.ticket import Ticket
 from tests.chaos.journal import History
 from tests.chaos.reading import Reading, Row
 from tests.chaos.retelling import Asked, Retold, Teller, beginning
+from tests.chaos.rows import by
+from tests.chaos.talk_evidence import TalkEvidence
 
 AFTERMATH = timedelta(seconds=15)
 """How long after an outage its effects may be felt: a workflow task and a retried activity wait up to ten seconds."""
+
+
+@dataclass(frozen=True)
+class _Told:
+    events: Sequence[Row]
+    asked: Mapping[str, Asked]
+    held: Ticket
+    retold: Retold
+
+
+class Memory:
+    """Stories that were told again before: what followed from one that has not changed. For readings of one run."""
+
+    def __init__(self) -> None:
+        self._told: dict[UUID, _Told] = {}
+
+    def of(self, events: Sequence[Row], asked: Mapping[str, Asked], held: Ticket, tell: Callable[[], Retold]) -> Retold:
+        """What follows from the story up to ``held``, which ``tell`` tells where it was another one before."""
+        mine = {event["request_id"]: asked[event["request_id"]] for event in events if event["request_id"] in asked}
+        known = self._told.get(held.id)
+        if known is None or (known.events, known.asked, known.held) != (events, mine, held):
+            known = self._told[held.id] = _Told(events, mine, held, tell())
+        return known.retold
 
 
 class Evidence:
@@ -20,9 +45,10 @@ class Evidence:
 
     ``rows`` are tickets by id, ``events`` their stories in order. ``facts`` are stored messages and notes, and
     ``effects`` events, by the key of the command that brought them. ``retold`` is what follows from each story.
+    ``talks`` is the same of conversations.
     """
 
-    def __init__(self, history: History, reading: Reading) -> None:
+    def __init__(self, history: History, reading: Reading, memory: Memory | None = None) -> None:
         self.history = history
         self.reading = reading
         self.tables = reading.tables
@@ -31,7 +57,9 @@ class Evidence:
         self.facts = self._stored_facts()
         self.effects = self._found_effects()
         self._asked = self._requests()
+        self._memory = memory or Memory()
         self.retold = {id_: self._retell(id_) for id_ in self.rows}
+        self.talks = TalkEvidence(history, reading)
 
     def _stored_facts(self) -> dict[str, list[Row]]:
         """Messages and notes by the key of the command that brought them, which every text ends in."""
@@ -67,14 +95,9 @@ class Evidence:
         start = beginning(Ticket.model_validate(events[0]["answer"]))
         teller = Teller(self.tables.rules[row["organization_id"]], self._disturbed)
         held = Ticket.model_validate(row["state"])
-        return teller.tell(start, events, self._asked, held, self.tables.at)
+        return self._memory.of(
+            events, self._asked, held, lambda: teller.tell(start, events, self._asked, held, self.tables.at)
+        )
 
     def _disturbed(self, since: datetime, until: datetime) -> bool:
         return any(outage.began <= until and since <= outage.ended + AFTERMATH for outage in self.history.outages)
-
-
-def by(rows: Iterable[Row], name: str) -> dict[Any, list[Row]]:
-    found: dict[Any, list[Row]] = defaultdict(list)
-    for row in rows:
-        found[row[name]].append(row)
-    return found

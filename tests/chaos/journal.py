@@ -30,10 +30,40 @@ class What(StrEnum):
     AGENT_MESSAGE = "agent_message"
     NOTE = "note"
 
+    # Of conversations.
+    SAY = "say"
+    REPLY = "reply"
+    RAISE = "raise"
+    CLAIM = "claim"
+    TAKE_OVER = "take_over"
+    HAND_BACK = "hand_back"
+    RESOLVE = "resolve"
+    DISMISS = "dismiss"
+
     @property
     def is_fact(self) -> bool:
         """Whether it is stored first and told to the ticket then."""
         return self in (What.CUSTOMER_MESSAGE, What.AGENT_MESSAGE, What.NOTE)
+
+    @property
+    def is_said(self) -> bool:
+        """Whether it is a message of a conversation."""
+        return self in (What.SAY, What.REPLY)
+
+    @property
+    def takes(self) -> bool:
+        """Whether it gives the conversation to a member."""
+        return self in (What.CLAIM, What.TAKE_OVER)
+
+    @property
+    def ends(self) -> bool:
+        """Whether it ends an escalation."""
+        return self in (What.HAND_BACK, What.RESOLVE, What.DISMISS)
+
+    @property
+    def of_conversation(self) -> bool:
+        """Whether it is about a conversation, and no ticket."""
+        return self.is_said or self.takes or self.ends or self is What.RAISE
 
 
 class Verdict(StrEnum):
@@ -59,10 +89,16 @@ class Organization(Line):
     """Agents, in the order of their turns."""
     supervisor_id: str
     team_ids: tuple[str, ...]
+    channel_id: str
+    """Of its conversations; it is answered at the run's receiver."""
 
 
 class Sent(Line):
-    """A command, before its first attempt. ``command`` is its Idempotency-Key; a creation has no ``ticket`` yet."""
+    """A command, before its first attempt. ``command`` is its Idempotency-Key; a creation has no ``ticket`` yet.
+
+    ``conversation`` is its platform's name of it, ``escalation`` the id of the one that is claimed, resolved or
+    dismissed.
+    """
 
     kind: Literal["sent"] = "sent"
     command: str
@@ -76,6 +112,8 @@ class Sent(Line):
     if_version: int | None = None
     waits: bool = True
     """False: sent with ``Prefer: respond-async``."""
+    conversation: str | None = None
+    escalation: str | None = None
     at: datetime = Field(default_factory=now)
 
 
@@ -89,7 +127,9 @@ class Unknown(Line):
 
 
 class Answered(Line):
-    """The end of a command. ``version`` is the ticket's in the answer, ``fact`` the message's or note's id."""
+    """The end of a command. ``version`` is the ticket's or the escalation's in the answer, ``fact`` the message's or
+    note's id. A refused claim names in ``owner`` who has the conversation, as ``id: name``.
+    """
 
     kind: Literal["answered"] = "answered"
     command: str
@@ -99,6 +139,8 @@ class Answered(Line):
     ticket: str | None = None
     version: int | None = None
     fact: str | None = None
+    escalation: str | None = None
+    owner: str | None = None
     pending: bool = False
     """The answer said that the read model does not show it yet."""
     at: datetime = Field(default_factory=now)
@@ -112,7 +154,27 @@ class Repeated(Line):
     status: int
     version: int | None = None
     fact: str | None = None
+    escalation: str | None = None
     pending: bool = False
+    at: datetime = Field(default_factory=now)
+
+
+class Received(Line):
+    """A request that reached the receiver: which delivery it was of, and what the receiver did with it.
+
+    ``content`` is what it brought but for its signature. ``taken`` deliveries count as told; of one that is ``taken``
+    and not ``answered`` the sender cannot know it.
+    """
+
+    kind: Literal["received"] = "received"
+    delivery: str
+    """Its ``webhook-id``."""
+    signed: bool
+    """Whether its signature holds."""
+    taken: bool
+    answered: bool
+    """With 200."""
+    content: Json
     at: datetime = Field(default_factory=now)
 
 
@@ -136,7 +198,9 @@ class Ended(Line):
     at: datetime = Field(default_factory=now)
 
 
-AnyLine = Annotated[Organization | Sent | Unknown | Answered | Repeated | Outage | Ended, Field(discriminator="kind")]
+AnyLine = Annotated[
+    Organization | Sent | Unknown | Answered | Repeated | Received | Outage | Ended, Field(discriminator="kind")
+]
 _LINES: TypeAdapter[AnyLine] = TypeAdapter(AnyLine)
 
 
@@ -170,10 +234,21 @@ class History:
     def __init__(self, lines: Iterable[AnyLine]) -> None:
         self.organizations: dict[str, Organization] = {}
         self.commands: dict[str, Command] = {}
+        self.received: list[Received] = []
         self.outages: list[Outage] = []
         self.ended: list[Ended] = []
         for turn, line in enumerate(lines):
             self._take(line, turn)
+
+    @property
+    def of_tickets(self) -> list[Command]:
+        """The commands that are about tickets."""
+        return [command for command in self.commands.values() if not command.sent.what.of_conversation]
+
+    @property
+    def of_conversations(self) -> list[Command]:
+        """The commands that are about conversations."""
+        return [command for command in self.commands.values() if command.sent.what.of_conversation]
 
     def of(self, verdict: Verdict) -> list[Command]:
         """The commands that ended so, in the order in which they were answered."""
@@ -192,6 +267,8 @@ class History:
             self.commands[line.command].turn = turn
         elif isinstance(line, Repeated):
             self.commands[line.command].repeated.append(line)
+        elif isinstance(line, Received):
+            self.received.append(line)
         elif isinstance(line, Outage):
             self.outages.append(line)
         else:

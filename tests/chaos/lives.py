@@ -65,11 +65,11 @@ class Client:
         self._organization = desk.caller.organization
         self._last: Sent | None = None
 
-    async def work(self, enough: Callable[[], bool]) -> None:
-        """Until there has been enough."""
+    async def work(self, enough: Callable[[], bool], pause: float) -> None:
+        """Until there has been enough, with a rest of ``pause`` seconds at most after each command."""
         while not enough():
             await self._step()
-            await asyncio.sleep(self._rng.uniform(0, 0.05))
+            await asyncio.sleep(self._rng.uniform(0, pause))
 
     async def _step(self) -> None:
         if self._desk.wants_ticket:

@@ -1,4 +1,4 @@
-"""What clients were told: every acknowledged command has its effect once and in turn, and no refused one has any."""
+"""What clients were told of tickets: what was acknowledged took effect once and in turn, what was refused did not."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
@@ -12,7 +12,7 @@ from tests.chaos.report import Finding, Wrong
 
 def broken(evidence: Evidence) -> Iterator[Finding]:
     """Every promise to a client that was broken."""
-    for command in evidence.history.commands.values():
+    for command in evidence.history.of_tickets:
         effects, facts = evidence.effects[command.key], evidence.facts.get(command.key, [])
         what = f"{command.sent.what} {command.key} ({command.verdict})"
         if len(effects) > 1:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,12 @@ from temporalio.service import RPCStatusCode
 from db.engine import make_engine, make_sessions
 from db.models import (
     Conversation,
+    Delivery,
+    EscalationChangeRow,
     EscalationLadderRow,
+    EscalationNote,
+    EscalationReasonRow,
+    EscalationRow,
     Member,
     Message,
     Note,
@@ -32,14 +37,16 @@ from db.models import (
 )
 from db.models.table import Table
 from db.sla import load_sla_book
-from domain.ids import workflow_id
+from domain.escalation import QUEUE_LADDER, SILENCE_LIMIT, Escalation, EscalationStatus
+from domain.ids import escalation_workflow_id, workflow_id
 from domain.ladders import DEFAULT_REMINDERS, EscalationLadder, ReminderLadder
 from domain.sla_book import SlaBook
 from domain.ticket import Status, Ticket
 from settings import Settings
 from tests.chaos.journal import History, now
+from workflows.escalation import EscalationWorkflow
 from workflows.handles import ticket_handle
-from workflows.messages import LiveTicket
+from workflows.messages import LiveEscalation, LiveTicket
 from workflows.search_attributes import TICKET_ORGANIZATION
 from workflows.ticket import TicketWorkflow
 
@@ -47,8 +54,8 @@ Row = Mapping[str, Any]
 
 _CONCURRENCY = 12
 _RPC_TIMEOUT = timedelta(seconds=20)
-_STRANGERS = 5
-"""Tickets of each other organization that an organization's key is tried on."""
+_STRANGERS = 3
+"""Tickets, and escalations, of each other organization that an organization's key is tried on."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,8 @@ class TeamRules:
     ladder_id: UUID | None
     supervisor_id: UUID | None
     member_ids: tuple[UUID, ...]
+    queue_ladder_id: UUID | None
+    silence_limit: timedelta | None
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,15 @@ class Settled:
     reopen_window: timedelta
     teams: Mapping[UUID, TeamRules]
     members: Mapping[UUID, str]
+
+    def queue_ladder(self, team_id: UUID | None) -> EscalationLadder:
+        """What is climbed while a conversation is in the team's queue, or in nobody's."""
+        ladder_id = self.teams[team_id].queue_ladder_id if team_id else None
+        return self.ladders[ladder_id] if ladder_id else QUEUE_LADDER
+
+    def silence_limit(self, team_id: UUID | None) -> timedelta:
+        """How long who has a conversation may leave its customer waiting."""
+        return (self.teams[team_id].silence_limit if team_id else None) or SILENCE_LIMIT
 
 
 @dataclass(frozen=True)
@@ -88,6 +106,12 @@ class Tables:
     conversations: Sequence[Row]
     requesters: Sequence[Row]
     members: Sequence[Row]
+    escalations: Sequence[Row]
+    changes: Sequence[Row]
+    """Of escalations."""
+    reasons: Sequence[Row]
+    escalation_notes: Sequence[Row]
+    deliveries: Sequence[Row]
     rules: Mapping[UUID, Settled]
     """By organization."""
 
@@ -102,11 +126,20 @@ class WorkflowReading:
 
 
 @dataclass(frozen=True)
+class EscalationReading:
+    """What Temporal has of a conversation's escalation: ``None`` of a run that found nothing to do."""
+
+    escalation: Escalation | None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
 class Listed:
-    """What an organization is shown: its tickets' versions by id, and which of others' tickets it was let at."""
+    """What an organization is shown: versions by id, and which of others' tickets and escalations it was let at."""
 
     versions: Mapping[str, int]
     strangers: Sequence[str]
+    escalations: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,6 +147,8 @@ class Reading:
     tables: Tables
     workflows: Mapping[UUID, WorkflowReading]
     api: Mapping[str, Listed]
+    escalations: Mapping[UUID, EscalationReading] = field(default_factory=dict)
+    """By conversation."""
 
 
 async def read_tables(session: AsyncSession) -> Tables:
@@ -130,6 +165,13 @@ async def read_tables(session: AsyncSession) -> Tables:
         conversations=await _rows(session, Conversation),
         requesters=await _rows(session, Requester),
         members=await _rows(session, Member),
+        escalations=sorted(await _rows(session, EscalationRow), key=lambda row: row["raised_at"]),
+        changes=sorted(
+            await _rows(session, EscalationChangeRow), key=lambda row: (str(row["escalation_id"]), row["version"])
+        ),
+        reasons=await _rows(session, EscalationReasonRow),
+        escalation_notes=await _rows(session, EscalationNote),
+        deliveries=sorted(await _rows(session, Delivery), key=lambda row: row["number"]),
         rules={row["id"]: await _rules(session, row) for row in organizations},
     )
 
@@ -163,15 +205,37 @@ async def read_workflows(temporal: Client, history: History, tables: Tables) -> 
     return dict(zip(known, await asyncio.gather(*map(one, known)), strict=True))
 
 
+async def read_escalations(temporal: Client, tables: Tables) -> dict[UUID, EscalationReading]:
+    """What the workflow of each conversation that has needed a human says, whether it runs or has ended."""
+    known = list({row["conversation_id"] for row in (*tables.escalations, *tables.reasons)})
+    slots = asyncio.Semaphore(_CONCURRENCY)
+
+    async def one(conversation: UUID) -> EscalationReading:
+        handle = temporal.get_workflow_handle(escalation_workflow_id(conversation))
+        async with slots:
+            try:
+                live: LiveEscalation = await handle.query(EscalationWorkflow.live, rpc_timeout=_RPC_TIMEOUT)
+            except RPCError as error:
+                return EscalationReading(None, problem=f"its workflow does not answer: {error.status.name}")
+        return EscalationReading(live.escalation)
+
+    return dict(zip(known, await asyncio.gather(*map(one, known)), strict=True))
+
+
 async def read_api(http: httpx.AsyncClient, history: History) -> dict[str, Listed]:
     """The lists of each organization, and what it gets when it asks for others' tickets."""
-    shown = {id_: await _listed(http, organization.api_key) for id_, organization in history.organizations.items()}
+    keys = {id_: organization.api_key for id_, organization in history.organizations.items()}
+    shown = {id_: await _listed(http, key, "/tickets") for id_, key in keys.items()}
+    every_status = [status.value for status in EscalationStatus]
+    escalations = {id_: await _listed(http, key, "/escalations", status=every_status) for id_, key in keys.items()}
     found = {}
-    for id_, organization in history.organizations.items():
-        others = [ticket for other, own in shown.items() if other != id_ for ticket in list(own)[:_STRANGERS]]
-        answers = [await _get(http, organization.api_key, f"/tickets/{ticket}") for ticket in others]
-        reached = [ticket for ticket, answer in zip(others, answers, strict=True) if answer.status_code != 404]
-        found[id_] = Listed(shown[id_], reached)
+    for id_, key in keys.items():
+        reached: list[str] = []
+        for path, lists in (("/tickets", shown), ("/escalations", escalations)):
+            others = [each for other, own in lists.items() if other != id_ for each in list(own)[:_STRANGERS]]
+            answers = [await _get(http, key, f"{path}/{each}") for each in others]
+            reached += [each for each, answer in zip(others, answers, strict=True) if answer.status_code != 404]
+        found[id_] = Listed(shown[id_], reached, escalations[id_])
     return found
 
 
@@ -190,18 +254,18 @@ async def _workflow(temporal: Client, ticket: UUID, *, closed: bool) -> Workflow
     return WorkflowReading(live.ticket)
 
 
-async def _listed(http: httpx.AsyncClient, key: str) -> dict[str, int]:
+async def _listed(http: httpx.AsyncClient, key: str, path: str, **query: list[str]) -> dict[str, int]:
     versions: dict[str, int] = {}
     cursor: dict[str, str] = {}
     while True:
-        page = (await _get(http, key, "/tickets", limit="100", **cursor)).json()
+        page = (await _get(http, key, path, limit="100", **query, **cursor)).json()
         versions |= {view["id"]: view["version"] for view in page["items"]}
         if page["next_cursor"] is None:
             return versions
         cursor = {"cursor": page["next_cursor"]}
 
 
-async def _get(http: httpx.AsyncClient, key: str, path: str, **query: str) -> httpx.Response:
+async def _get(http: httpx.AsyncClient, key: str, path: str, **query: str | list[str]) -> httpx.Response:
     return await http.get(f"/api/v1{path}", params=query, headers={"Authorization": f"Bearer {key}"})
 
 
@@ -233,6 +297,8 @@ async def _rules(session: AsyncSession, organization: Row) -> Settled:
                 ladder_id=row.escalation_ladder_id,
                 supervisor_id=row.supervisor_id,
                 member_ids=tuple(place.member_id for place in places if place.team_id == row.id),
+                queue_ladder_id=row.queue_ladder_id,
+                silence_limit=row.silence_limit,
             )
             for row in own(await session.scalars(select(Team)))
         },

@@ -25,6 +25,12 @@ class Wrong(StrEnum):
     UNTOLD = "told to nobody"
     TOLD_TWICE = "told twice, or in vain"
     FOREIGN = "of another organization"
+    TWO_LIVE = "two live escalations at once"
+    TWO_OWNERS = "two owners at once"
+    UNDELIVERED = "never delivered"
+    DELIVERED_IN_VAIN = "delivered, but not to be"
+    RECORDED = "delivery recorded otherwise"
+    FORGED = "signature that does not hold"
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,28 @@ class Finding:
 
     wrong: Wrong
     text: str
+
+
+@dataclass(frozen=True)
+class TalkCounts:
+    """What came to pass in conversations.
+
+    ``contested`` claims were refused since somebody else had the conversation. ``requests`` are those that reached the
+    receiver: some came ``again`` under a key it had taken already.
+    """
+
+    conversations: int
+    escalations: int
+    raised: int
+    taken: int
+    contested: int
+    returned: int
+    steps: int
+    notices: int
+    replies: int
+    deliveries: int
+    requests: int
+    again: int
 
 
 @dataclass(frozen=True)
@@ -54,6 +82,7 @@ class Report:
     repeated: int
     tickets: int
     events: int
+    talks: TalkCounts
     fates: list[TimerFate]
     outages: list[tuple[datetime, datetime]]
     blows: Counter[tuple[str, str]]

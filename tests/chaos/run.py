@@ -9,20 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
 
 from settings import Settings
+from tests.chaos.abandoned import Abandoner
 from tests.chaos.adversary import Adversary, schedule
 from tests.chaos.client import Caller, open_http
 from tests.chaos.journal import Journal
 from tests.chaos.lives import Client, Desk
+from tests.chaos.platform import open_platform
+from tests.chaos.quiet import quiet
 from tests.chaos.system import System
+from tests.chaos.talks import TalkDesk, Talker
 from tests.chaos.tenants import BUSY, FORGETFUL, SHORT, Founder, Rules
 from tests.chaos.untouched import Maker, tickets_for
 
 MAKERS = 2
-_QUIET_WITHIN_SECONDS = 120
-"""The longest chain of timers takes half a minute; after this what has not fired is taken for dropped."""
+CHATS_LEFT_ALONE = 4
+"""One for so many tickets; two at least."""
 _REST_SECONDS = 1.0
 """Between two blows at least, so that the system is seen to recover from each."""
 
@@ -39,6 +42,10 @@ class Plan:
     seconds: float = 1
     clients: int = 6
     """Of each organization whose tickets are worked on."""
+    talkers: int = 4
+    """Of the same organizations, for conversations."""
+    pause: float = 0.05
+    """Seconds that each of them rests after a command at most."""
     worked_on: tuple[Rules, ...] = (BUSY, FORGETFUL)
 
     def rng(self, name: str) -> random.Random:
@@ -101,7 +108,15 @@ async def work(
 ) -> None:
     """Everybody's work on the API behind ``http`` while it is disturbed; returns when all is quiet."""
     assert settings.operator_key
-    founder = Founder(http, settings.operator_key.get_secret_value(), journal)
+    async with open_platform(journal, plan.rng("platform")) as platform:
+        founder = Founder(http, settings.operator_key.get_secret_value(), journal, platform)
+        await _busy_time(plan, founder, disturb)
+        platform.takes_all = True
+        await quiet(settings)
+
+
+async def _busy_time(plan: Plan, founder: Founder, disturb: Callable[[Progress], Awaitable[None]]) -> None:
+    http, journal = founder.http, founder.journal
     busy = [await founder.found(f"Busy {number}", rules) for number, rules in enumerate(plan.worked_on, start=1)]
     left_alone = [await founder.found(f"Left alone {number}", SHORT) for number in range(1, MAKERS + 1)]
     progress = Progress(plan, journal)
@@ -112,30 +127,21 @@ async def work(
 
     jobs: list[Coroutine[Any, Any, None]] = [disturbing()]
     for organization in busy:
-        desk = Desk(Caller(http, journal, organization), plan.clients)
+        caller = Caller(http, journal, organization)
+        desk, talk_desk = Desk(caller, plan.clients), TalkDesk(caller, plan.talkers)
         names = [f"{organization.name}, client {number}" for number in range(1, plan.clients + 1)]
-        jobs += [Client(name, desk, plan.rng(name)).work(lambda: progress.enough) for name in names]
+        jobs += [Client(name, desk, plan.rng(name)).work(lambda: progress.enough, plan.pause) for name in names]
+        names = [f"{organization.name}, talker {number}" for number in range(1, plan.talkers + 1)]
+        jobs += [Talker(name, talk_desk, plan.rng(name)).work(lambda: progress.enough, plan.pause) for name in names]
     for organization in left_alone:
-        maker = Maker(organization.name, Caller(http, journal, organization), plan.rng(organization.name))
-        jobs.append(maker.make(tickets_for(plan.timers // MAKERS), progress.reaches))
+        caller, name = Caller(http, journal, organization), organization.name
+        tickets = tickets_for(plan.timers // MAKERS)
+        jobs.append(Maker(name, caller, plan.rng(name)).make(tickets, progress.reaches))
+        abandoner = Abandoner(f"{name}, in chats", caller, plan.rng(f"{name}, in chats"))
+        jobs.append(abandoner.make(max(2, tickets // CHATS_LEFT_ALONE), progress.reaches))
     async with asyncio.TaskGroup() as group:
         for job in jobs:
             group.create_task(job)
-    await quiet(settings)
-
-
-async def quiet(settings: Settings) -> None:
-    """Wait until no ticket waits for anything and nothing is written any more, or for as long as that may take."""
-    deadline = time.monotonic() + _QUIET_WITHIN_SECONDS
-    seen = None
-    async with await psycopg.AsyncConnection.connect(settings.psycopg_url, autocommit=True) as connection:
-        while time.monotonic() < deadline:
-            rows = await connection.execute("SELECT count(next_timer_at), sum(version) FROM tickets")
-            found = await rows.fetchone()
-            if found and found[0] == 0 and found == seen:
-                return
-            seen = found
-            await asyncio.sleep(1)
 
 
 def journal_file(folder: Path) -> Path:

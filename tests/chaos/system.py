@@ -38,6 +38,9 @@ _HASTE: dict[str, Any] = {
     "command_timeout": COMMAND_TIMEOUT,
     "database_timeout": DATABASE_TIMEOUT,
     "history_limit": HISTORY_LIMIT,
+    "sweep_every": timedelta(seconds=5),
+    "webhook_timeout": timedelta(seconds=2),
+    "webhook_private_addresses": True,
 }
 
 _QUIET_PORTS = (15_000, 30_000)

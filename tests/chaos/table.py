@@ -10,6 +10,14 @@ from tests.chaos.system import PARTS
 _SHOWN = 40
 """Findings that are printed; the others are counted."""
 
+_ABOVE = frozenset(
+    {
+        *(Wrong.LOST, Wrong.DOUBLED, Wrong.UNFIRED, Wrong.FIRED_TWICE, Wrong.TWO_LIVE, Wrong.TWO_OWNERS),
+        *(Wrong.UNDELIVERED, Wrong.DELIVERED_IN_VAIN, Wrong.RECORDED, Wrong.FORGED),
+    }
+)
+"""What is counted beside what it went wrong with."""
+
 
 def table(report: Report) -> str:
     """Everything that was counted; what went wrong is listed below."""
@@ -50,11 +58,32 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
     yield "fired twice", f"{report.count(Wrong.FIRED_TWICE):,}"
     yield from _spread("lateness", [fate.late for fate in report.timers(Fate.FIRED)])
     yield from _spread("  once all was up", report.late_once_up())
+    talks = report.talks
+    yield "Conversations", ""
+    yield "worked on", f"{talks.conversations:,}"
+    yield "escalations", f"{talks.escalations:,}"
+    yield "asked for a human", f"{talks.raised:,}"
+    yield "claimed or taken over", f"{talks.taken:,}"
+    yield "refused, and told who has it", f"{talks.contested:,}"
+    yield "given back by silence", f"{talks.returned:,}"
+    yield "ladder steps", f"{talks.steps:,}"
+    yield "notices to members", f"{talks.notices:,}"
+    yield "two live at once", f"{report.count(Wrong.TWO_LIVE):,}"
+    yield "two owners at once", f"{report.count(Wrong.TWO_OWNERS):,}"
+    yield "Deliveries", ""
+    yield "answers acknowledged", f"{talks.replies:,}"
+    yield "delivered, by key", f"{talks.deliveries:,}"
+    yield "  taken again under the same key", f"{talks.again:,}"
+    yield "requests at the receiver", f"{talks.requests:,}"
+    yield "never delivered", f"{report.count(Wrong.UNDELIVERED):,}"
+    yield "delivered in vain", f"{report.count(Wrong.DELIVERED_IN_VAIN):,}"
+    yield "recorded otherwise", f"{report.count(Wrong.RECORDED):,}"
+    yield "signatures that do not hold", f"{report.count(Wrong.FORGED):,}"
     yield "The rest", ""
     yield "tickets compared", f"{report.tickets:,}"
     yield "events retold", f"{report.events:,}"
     for wrong in Wrong:
-        if wrong not in (Wrong.LOST, Wrong.DOUBLED, Wrong.UNFIRED, Wrong.FIRED_TWICE):
+        if wrong not in _ABOVE:
             yield wrong.value, f"{report.count(wrong):,}"
 
 

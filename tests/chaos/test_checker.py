@@ -1,31 +1,23 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
 
-from tests.chaos.checker import check
-from tests.chaos.conftest import CalmRun
-from tests.chaos.evidence import by
-from tests.chaos.journal import Answered, Command, Repeated, Verdict, What
-from tests.chaos.reading import Listed, Row, Tables, WorkflowReading
+from tests.chaos.conftest import CALM_COMMANDS, CalmRun
+from tests.chaos.damages import DAMAGES, DOUBLED_EVENT, NOT_UNIQUE, Damage
+from tests.chaos.evidence import Evidence
+from tests.chaos.journal import Answered, Command, Received, Repeated, Verdict, What
+from tests.chaos.reading import EscalationReading, Row, Tables, WorkflowReading
 from tests.chaos.report import Report, Wrong
 from tests.chaos.retelling import Fate
-
-DOUBLED_EVENT = """
-    INSERT INTO ticket_events (ticket_id, version, organization_id, kind, at, actor_kind, actor_id, actor_name, reason,
-                               changes, about, request_id, fingerprint, answer, clock_events)
-    SELECT ticket_id, (SELECT max(version) + 1 FROM ticket_events WHERE ticket_id = one.ticket_id), organization_id,
-           kind, at, actor_kind, actor_id, actor_name, reason, changes, about, {request}, fingerprint, answer,
-           clock_events
-    FROM ticket_events AS one WHERE {which}
-"""
-NOT_UNIQUE = "DROP INDEX uq_ticket_events_request"
+from tests.chaos.rows import by
+from tests.chaos.talk_damages import TALK_DAMAGES
 
 
 def found(run: CalmRun, tables: Tables | None = None) -> Report:
-    return check(run.history, replace(run.reading, tables=tables) if tables else run.reading)
+    return run.check(replace(run.reading, tables=tables) if tables else None)
 
 
 @contextmanager
@@ -49,6 +41,8 @@ def neighbours(run: CalmRun) -> tuple[Command, Command]:
     """Two commands of one client on one ticket, one after the other, whose answers waited for their effect."""
     last: dict[tuple[str, str | None], Command] = {}
     for command in run.history.of(Verdict.ACKNOWLEDGED):
+        if command.sent.what.of_conversation:
+            continue
         place = command.sent.client, command.ticket
         earlier, last[place] = last.get(place), command
         both = [each for each in (earlier, command) if each and each.answered and each.answered.version]
@@ -60,9 +54,12 @@ def neighbours(run: CalmRun) -> tuple[Command, Command]:
 async def test_undisturbed_run_keeps_every_promise(calm_run: CalmRun) -> None:
     report = found(calm_run)
     assert report.findings == []
-    assert (report.acknowledged >= 110, report.refused > 0, report.repeated > 0) == (True, True, True)
+    assert (report.acknowledged >= CALM_COMMANDS, report.refused > 0, report.repeated > 0) == (True, True, True)
     assert len(report.timers(Fate.FIRED)) >= 30
     assert report.tickets == len(calm_run.reading.tables.tickets)
+    talks = report.talks
+    assert min(talks.raised, talks.taken, talks.contested, talks.returned, talks.steps, talks.replies) > 0, talks
+    assert talks.requests > talks.deliveries > talks.replies
 
 
 async def test_dropped_event_is_lost_and_doubled_one_doubled(calm_run: CalmRun) -> None:
@@ -94,126 +91,11 @@ async def test_effects_in_another_order_than_they_were_acknowledged_are_found(ca
     assert report.count(Wrong.DISORDERED) == 1
 
 
-@dataclass(frozen=True)
-class Damage:
-    """What is done to the tables, and everything that has to be found."""
-
-    name: str
-    statements: tuple[str, ...]
-    wrong: frozenset[Wrong]
-
-
-SOME_OPEN = "(SELECT id FROM tickets WHERE status <> 'closed' ORDER BY id LIMIT 1)"
-SOME_CLOSED = "(SELECT id FROM tickets WHERE status = 'closed' ORDER BY id LIMIT 1)"
-SOME_REMINDED = "(SELECT ticket_id FROM ticket_events WHERE kind = 'reminder_sent' ORDER BY ticket_id LIMIT 1)"
-STRANGER = "(SELECT id FROM organizations WHERE id <> {table}.organization_id ORDER BY id LIMIT 1)"
-SYSTEM_CLOSED = "kind = 'status_changed' AND actor_kind = 'system' AND changes -> 'status' ->> 'after' = 'closed'"
-
-DAMAGES = (
-    Damage(
-        "row_of_open_ticket",
-        (f"UPDATE tickets SET title = 'x' WHERE id = {SOME_OPEN}",),
-        frozenset({Wrong.MISMATCH}),
-    ),
-    Damage(
-        "state_of_closed_ticket",
-        (f"UPDATE tickets SET state = jsonb_set(state, '{{reopened}}', '9') WHERE id = {SOME_CLOSED}",),
-        frozenset({Wrong.MISMATCH, Wrong.STORY}),
-    ),
-    Damage(
-        "event_with_another_content",
-        (f"UPDATE ticket_events SET changes = '{{}}' WHERE ticket_id = {SOME_CLOSED} AND {SYSTEM_CLOSED}",),
-        frozenset({Wrong.STORY}),
-    ),
-    Damage(
-        "second_effect_without_its_name",
-        (DOUBLED_EVENT.format(request="NULL", which="(ticket_id, version) IN (SELECT ticket_id, version FROM "
-                              "ticket_events WHERE kind = 'escalated' ORDER BY at LIMIT 1)"),),
-        frozenset({Wrong.GAP, Wrong.STORY}),
-    ),
-    Damage(
-        "timer_that_fired_twice",
-        (DOUBLED_EVENT.format(request="NULL", which=f"kind = 'reminder_sent' AND about ->> 'step' = '1' AND "
-                              f"about ->> 'episode' = '1' AND ticket_id = {SOME_REMINDED}"),),
-        frozenset({Wrong.GAP, Wrong.STORY, Wrong.FIRED_TWICE}),
-    ),
-    Damage(
-        "timer_that_never_fired",
-        (f"DELETE FROM ticket_events WHERE (ticket_id, version) IN (SELECT id, version FROM tickets) AND "
-         f"ticket_id = (SELECT ticket_id FROM ticket_events JOIN tickets ON id = ticket_id AND "
-         f"tickets.version = ticket_events.version WHERE {SYSTEM_CLOSED} LIMIT 1)",),
-        frozenset({Wrong.GAP, Wrong.STORY, Wrong.UNFIRED}),
-    ),
-    Damage(
-        "reminder_the_customer_never_got",
-        (f"DELETE FROM messages WHERE external_id LIKE 'baton:%reminder:1:1' AND ticket_id = {SOME_REMINDED}",),
-        frozenset({Wrong.UNTOLD}),
-    ),
-    Damage(
-        "reminder_the_customer_got_twice",
-        ("INSERT INTO messages (id, organization_id, conversation_id, ticket_id, external_id, author_kind, body, "
-         "sent_at) SELECT gen_random_uuid(), organization_id, conversation_id, ticket_id, external_id || '0', "
-         f"author_kind, body, sent_at FROM messages WHERE external_id LIKE 'baton:%reminder:1:1' AND "
-         f"ticket_id = {SOME_REMINDED}",),
-        frozenset({Wrong.TOLD_TWICE}),
-    ),
-    Damage(
-        "notification_that_was_lost",
-        ("DELETE FROM notifications WHERE id = (SELECT min(id) FROM notifications WHERE key LIKE '%:assigned:%')",),
-        frozenset({Wrong.UNTOLD}),
-    ),
-    Damage(
-        "notification_by_mail_that_was_lost",
-        ("DELETE FROM notifications WHERE id = "
-         "(SELECT min(id) FROM notifications WHERE key LIKE '%:assigned:%' AND medium = 'email')",),
-        frozenset({Wrong.UNTOLD}),
-    ),
-    Damage(
-        "notification_by_a_medium_nobody_wanted",
-        ("INSERT INTO notifications (organization_id, key, member_id, ticket_id, ticket_version, medium, kind, why, "
-         "created_at) SELECT organization_id, replace(key, '\\:in_app', '\\:email'), member_id, ticket_id, "
-         "ticket_version, 'email', kind, why, created_at FROM notifications WHERE kind = 'customer_replied' LIMIT 1",),
-        frozenset({Wrong.TOLD_TWICE}),
-    ),
-    Damage(
-        "notification_given_twice",
-        ("INSERT INTO notifications (organization_id, key, member_id, ticket_id, ticket_version, kind, why, created_at)"
-         " SELECT organization_id, replace(key, 'assigned:', 'assigned:7'), member_id, ticket_id, ticket_version, kind,"
-         " why, created_at FROM notifications WHERE key LIKE '%:assigned:%' LIMIT 1",),
-        frozenset({Wrong.TOLD_TWICE}),
-    ),
-    Damage(
-        "message_of_a_stranger",
-        (f"UPDATE messages SET organization_id = {STRANGER.format(table='messages')} WHERE id = "
-         "(SELECT min(id::text)::uuid FROM messages)",),
-        frozenset({Wrong.FOREIGN}),
-    ),
-    Damage(
-        "event_of_a_stranger",
-        (f"UPDATE ticket_events SET organization_id = {STRANGER.format(table='ticket_events')} WHERE "
-         f"ticket_id = {SOME_CLOSED} AND version = 2",),
-        frozenset({Wrong.FOREIGN}),
-    ),
-    Damage(
-        "requester_of_a_stranger",
-        (f"UPDATE requesters SET external_id = 'moved', organization_id = {STRANGER.format(table='requesters')} "
-         f"WHERE id = (SELECT requester_id FROM tickets WHERE id = {SOME_CLOSED})",),
-        frozenset({Wrong.FOREIGN}),
-    ),
-    Damage(
-        "message_nobody_sent",
-        ("INSERT INTO messages (id, organization_id, conversation_id, ticket_id, external_id, author_kind, body, "
-         "sent_at) SELECT gen_random_uuid(), organization_id, conversation_id, ticket_id, 'nobody', 'customer', 'x', "
-         "sent_at FROM messages LIMIT 1",),
-        frozenset({Wrong.UNASKED}),
-    ),
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.name)
+@pytest.mark.parametrize("damage", [*DAMAGES, *TALK_DAMAGES], ids=lambda damage: damage.name)
 async def test_damaged_tables_are_found_and_nothing_else(calm_run: CalmRun, damage: Damage) -> None:
     report = found(calm_run, await calm_run.altered(*damage.statements))
-    assert {finding.wrong for finding in report.findings} == damage.wrong, report.findings
+    wrong = {finding.wrong for finding in report.findings}
+    assert damage.wrong <= wrong <= damage.wrong | damage.beside, report.findings
 
 
 @pytest.mark.parametrize("what", [What.EDIT, What.STATUS, What.CUSTOMER_MESSAGE])
@@ -300,7 +182,7 @@ async def test_workflow_that_is_missing_or_holds_another_state_is_found(calm_run
         other: changed,
         extra: changed,
     }
-    findings = check(calm_run.history, replace(reading, workflows=workflows)).findings
+    findings = calm_run.check(replace(reading, workflows=workflows)).findings
     assert {finding.wrong for finding in findings} == {Wrong.MISMATCH}
     assert [any(str(id_) in finding.text for finding in findings) for id_ in (one, other, extra)] == [True] * 3
 
@@ -309,6 +191,115 @@ async def test_api_that_shows_another_state_or_others_tickets_is_found(calm_run:
     reading = calm_run.reading
     organization, listed = next((id_, listed) for id_, listed in reading.api.items() if listed.versions)
     ticket = next(iter(listed.versions))
-    shown = Listed({**listed.versions, ticket: 999}, strangers=[str(UUID(int=1))])
-    findings = check(calm_run.history, replace(reading, api={**reading.api, organization: shown})).findings
+    shown = replace(listed, versions={**listed.versions, ticket: 999}, strangers=[str(UUID(int=1))])
+    findings = calm_run.check(replace(reading, api={**reading.api, organization: shown})).findings
     assert {finding.wrong for finding in findings} == {Wrong.MISMATCH, Wrong.FOREIGN}
+
+
+# Conversations
+
+
+def of(run: CalmRun, verdict: Verdict, *whats: What) -> list[Command]:
+    return [command for command in run.history.of(verdict) if command.sent.what in whats]
+
+
+def contested(run: CalmRun) -> Command:
+    """A claim that another member has won."""
+    claims = of(run, Verdict.REFUSED, What.CLAIM, What.TAKE_OVER)
+    return next(claim for claim in claims if claim.answered and claim.answered.owner)
+
+
+@contextmanager
+def received(run: CalmRun, requests: Sequence[Received]) -> Iterator[None]:
+    """The receiver noted something else."""
+    noted = run.history.received
+    run.history.received = [*requests]
+    try:
+        yield
+    finally:
+        run.history.received = noted
+
+
+@pytest.mark.parametrize("what", [What.TAKE_OVER, What.HAND_BACK, What.RESOLVE, What.REPLY])
+async def test_refused_command_of_a_conversation_that_has_an_effect_left_a_trace(calm_run: CalmRun, what: What) -> None:
+    talks = Evidence(calm_run.history, calm_run.reading).talks
+    command = next(
+        each for each in of(calm_run, Verdict.ACKNOWLEDGED, what) if talks.effects(each) or what is What.REPLY
+    )
+    with answered(command, verdict=Verdict.REFUSED, code="escalation_over"):
+        wrong = {finding.wrong for finding in found(calm_run).findings}
+    assert wrong == ({Wrong.TRACE, Wrong.ANSWER} if what is What.REPLY else {Wrong.TRACE})
+
+
+async def test_second_winner_of_one_conversation_is_found(calm_run: CalmRun) -> None:
+    with answered(contested(calm_run), verdict=Verdict.ACKNOWLEDGED, code=None, owner=None):
+        findings = found(calm_run).findings
+    assert {finding.wrong for finding in findings} == {Wrong.LOST}
+
+
+async def test_loser_who_was_not_told_the_winners_name_is_found(calm_run: CalmRun) -> None:
+    command = contested(calm_run)
+    for owner in (None, f"{command.sent.member}: Agent 1", "7: Nobody"):
+        with answered(command, owner=owner):
+            findings = found(calm_run).findings
+        assert {finding.wrong for finding in findings} == {Wrong.ANSWER}, owner
+
+
+async def test_request_for_a_human_that_is_answered_with_another_escalation_is_found(calm_run: CalmRun) -> None:
+    command = of(calm_run, Verdict.ACKNOWLEDGED, What.RAISE)[0]
+    with answered(command, escalation=str(UUID(int=1))):
+        wrong = {finding.wrong for finding in found(calm_run).findings}
+    assert wrong == {Wrong.ANSWER}
+
+
+async def test_escalation_unlike_its_workflow_or_its_list_is_found(calm_run: CalmRun) -> None:
+    reading = calm_run.reading
+    conversation, held = next((id_, held) for id_, held in reading.escalations.items() if held.escalation)
+    assert held.escalation
+    changed = EscalationReading(held.escalation.model_copy(update={"stay": 9}))
+    organization, listed = next((id_, listed) for id_, listed in reading.api.items() if listed.escalations)
+    for otherwise in (
+        replace(reading, escalations={**reading.escalations, conversation: changed}),
+        replace(reading, escalations={**reading.escalations, conversation: EscalationReading(None, "it is gone")}),
+        replace(reading, api={**reading.api, organization: replace(listed, escalations={})}),
+    ):
+        findings = calm_run.check(otherwise).findings
+        assert [finding.wrong for finding in findings] == [Wrong.MISMATCH]
+
+
+async def test_delivery_that_did_not_arrive_as_it_is_recorded_is_found(calm_run: CalmRun) -> None:
+    requests = calm_run.history.received
+    [*_, last] = [request for request in requests if request.taken]
+    others = [request for request in requests if request.delivery != last.delivery]
+    other_words = {**last.content, "data": {**last.content["data"], "conversation": {"id": "7"}}}
+    for noted, wrong in (
+        (others, {Wrong.UNDELIVERED, Wrong.RECORDED}),
+        ([*others, last.model_copy(update={"answered": False})], {Wrong.RECORDED}),
+        ([*requests, last.model_copy(update={"signed": False})], {Wrong.FORGED}),
+        ([*requests, last.model_copy(update={"content": other_words})], {Wrong.DELIVERED_IN_VAIN}),
+        ([*requests, last.model_copy(update={"delivery": "dlv_7"})], {Wrong.DELIVERED_IN_VAIN}),
+    ):
+        with received(calm_run, noted):
+            findings = found(calm_run).findings
+        assert {finding.wrong for finding in findings} == wrong, findings
+
+
+async def test_deliveries_of_one_conversation_in_another_order_are_found(calm_run: CalmRun) -> None:
+    with received(calm_run, calm_run.history.received[::-1]):
+        findings = found(calm_run).findings
+    assert {finding.wrong for finding in findings} == {Wrong.DISORDERED}
+
+
+async def test_answers_of_one_client_that_go_out_in_another_order_are_found(calm_run: CalmRun) -> None:
+    talks = Evidence(calm_run.history, calm_run.reading).talks
+    pairs: dict[tuple[str, UUID], list[Command]] = {}
+    for command in of(calm_run, Verdict.ACKNOWLEDGED, What.REPLY):
+        pairs.setdefault((command.sent.client, talks.conversation_id(command)), []).append(command)
+    first, second, *_ = next(commands for commands in pairs.values() if len(commands) > 1)
+    turns = first.turn, second.turn
+    second.turn, first.turn = turns
+    try:
+        findings = found(calm_run).findings
+    finally:
+        first.turn, second.turn = turns
+    assert {finding.wrong for finding in findings} == {Wrong.DISORDERED}

@@ -12,7 +12,7 @@ from settings import Settings
 from tests.chaos.checker import check
 from tests.chaos.client import open_http
 from tests.chaos.journal import History, open_journal, read_journal
-from tests.chaos.reading import Reading, Tables, looking, read_api, read_tables, read_workflows
+from tests.chaos.reading import Reading, Tables, looking, read_api, read_escalations, read_tables, read_workflows
 from tests.chaos.report import Report
 from tests.chaos.run import Plan, journal_file, run
 from tests.chaos.system import running
@@ -45,7 +45,12 @@ async def read(settings: Settings, url: str, history: History) -> Reading:
         tables = await read_tables(session)
     temporal = await connect(settings)
     async with open_http(url) as http:
-        reading = Reading(tables, await read_workflows(temporal, history, tables), await read_api(http, history))
+        reading = Reading(
+            tables,
+            await read_workflows(temporal, history, tables),
+            await read_api(http, history),
+            await read_escalations(temporal, tables),
+        )
     await drain()
     return reading
 
@@ -53,7 +58,10 @@ async def read(settings: Settings, url: str, history: History) -> Reading:
 def _keep(tables: Tables, folder: Path) -> None:
     """One file a table, one row a line: for whoever looks into a finding, long after the database is gone."""
     folder.mkdir(mode=0o700)
-    for name in ("tickets", "events", "messages", "notes", "notifications"):
+    for name in (
+        *("tickets", "events", "messages", "notes", "notifications"),
+        *("conversations", "escalations", "changes", "reasons", "escalation_notes", "deliveries"),
+    ):
         lines = (json.dumps(row, default=str) + "\n" for row in getattr(tables, name))
         (folder / f"{name}.jsonl").write_text("".join(lines))
 
