@@ -167,7 +167,9 @@ class Settings(DatabaseSettings):
     a process builds one ``Settings`` and passes it on.
     """
 
-    database_pool_size: int = Field(default=10, ge=1, description="Connections a process keeps.")
+    database_pool_size: int = Field(
+        default=10, ge=1, description="Connections a process keeps; the API keeps as many again for reading."
+    )
     database_timeout: timedelta = Field(
         default=timedelta(seconds=5), description="To connect, to get a pooled connection, and per statement."
     )
@@ -249,7 +251,7 @@ class Settings(DatabaseSettings):
 
     worker_sandboxed: bool = Field(
         default=False,
-        description="Run workflows in Temporal's import sandbox, as the tests do; costs a third more CPU.",
+        description="Run workflows in Temporal's import sandbox, as some tests do; costs a third more CPU.",
     )
     worker_max_cached_workflows: int = Field(default=10_000, ge=1, description="About 100 KiB each, sandboxed.")
     worker_max_concurrent_activities: int = Field(default=20, ge=1)
@@ -293,6 +295,11 @@ class Settings(DatabaseSettings):
     )
     mail_gather: timedelta = Field(
         default=timedelta(seconds=30), description="How long a notification waits for others to share a mail with."
+    )
+    sweep_every: timedelta = Field(
+        default=timedelta(minutes=1),
+        ge=timedelta(seconds=1),
+        description="How often it is looked for what was committed and not told; so old it is looked for.",
     )
 
     detector_tables: DirectoryPath | None = Field(

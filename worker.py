@@ -93,6 +93,7 @@ def make_worker(
         mails=settings.smtp_host is not None,
         gather=settings.mail_gather,
         keep_backtests=settings.backtests_kept,
+        overdue=settings.sweep_every,
     )
     erasing, exporting = Erasing(sessions, client), Exporting(sessions)
     escalations = EscalationRecord(sessions, bell)

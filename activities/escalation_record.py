@@ -1,5 +1,6 @@
 """The one writer of the read model of escalations."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -19,13 +20,22 @@ from activities.signatures import (
     LookAfterEscalation,
     RecordedEscalation,
 )
+from activities.ticket_record import ANOTHER_HISTORY
 from db.deliveries import notice_to_come
 from db.engine import Sessions
 from db.escalation_terms import find_escalation_terms
-from db.escalations import find_live, known_requests, lock_conversation, write_changes
+from db.escalations import (
+    find_live,
+    known_requests,
+    lock_conversation,
+    restore_escalation,
+    told_otherwise,
+    write_changes,
+)
 from db.mail import Bell, no_bell, ring_for
 from db.models import Conversation, EscalationReasonRow, Member
 from db.notices import Around, Subject, notify, receivers_of
+from db.ticket_histories import lay_ground
 from domain.assignment import has_gone
 from domain.delivery import DeliveryKind
 from domain.escalation import Escalation, EscalationStatus
@@ -84,6 +94,8 @@ class EscalationRecord:
             terms = await find_escalation_terms(session, escalation, wanted(escalation))
             adopted = adopt(escalation, terms)
             fresh = await write_changes(session, adopted, batch.changes, batch.answers)
+            if len(fresh) < len(batch.changes):
+                await _require_one_history(session, batch)
             for change in batch.changes:
                 if change.version in fresh:
                     await _tell(session, adopted, change)
@@ -91,6 +103,23 @@ class EscalationRecord:
             leaver_id = await _leaver(session, escalation)
         await ring_for(session, self._bell)
         return RecordedEscalation(terms=terms.model_copy(update={"spoken": spoken}), leaver_id=leaver_id)
+
+    async def restore(self, escalation: Escalation, batches: Iterable[EscalationBatch]) -> None:
+        """Write a conversation's escalations anew: the last one's row as ``escalation``, and what is missing of others.
+
+        Not an activity, and only for repairs: that row is overwritten, whatever it holds, unless its changes tell
+        another history. ``batches`` are the oldest first. What platforms were told once they are not told again. One
+        transaction; safe to repeat.
+        """
+        async with self._sessions.begin() as session:
+            await lay_ground(session, escalation)
+            for batch in batches:
+                await _require_one_history(session, batch)
+                fresh = await write_changes(session, batch.escalation, batch.changes, batch.answers)
+                for change in batch.changes:
+                    if change.version in fresh:
+                        await _tell(session, batch.escalation, change)
+            await restore_escalation(session, escalation)
 
     @activity.defn(name=LOOK_AFTER_ESCALATION)
     async def look(self, request: LookAfterEscalation) -> Look:
@@ -103,6 +132,16 @@ class EscalationRecord:
             return Look(absent=absent)
         spoken = Spoken(waiting_since=conversation.waiting_since, answered_at=conversation.answered_at)
         return Look(spoken=spoken, absent=absent)
+
+
+async def _require_one_history(session: AsyncSession, batch: EscalationBatch) -> None:
+    """Refuse to mix two histories of an escalation; what is on record stays, and the escalation is stuck."""
+    versions = await told_otherwise(session, batch.escalation.id, batch.changes)
+    if versions:
+        raise ApplicationError(
+            f"Other changes are on record of the versions {versions}: this workflow is older than its record.",
+            type=ANOTHER_HISTORY,
+        )
 
 
 async def _leaver(session: AsyncSession, escalation: Escalation) -> UUID | None:

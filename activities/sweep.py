@@ -32,30 +32,42 @@ _PAGE = 500
 
 
 class Sweep:
-    """Looks for what fell between a commit and its signal. ``mails`` says whether a mail server is set."""
+    """Looks for what fell between a commit and its signal. ``mails`` says whether a mail server is set.
+
+    ``overdue`` is how old what is neither a mail nor a notification has to be.
+    """
 
     def __init__(
-        self, sessions: Sessions, bell: Bell, *, mails: bool, gather: timedelta, keep_backtests: timedelta
+        self,
+        sessions: Sessions,
+        bell: Bell,
+        *,
+        mails: bool,
+        gather: timedelta,
+        keep_backtests: timedelta,
+        overdue: timedelta = OVERDUE,
     ) -> None:
         self._sessions = sessions
         self._bell = bell
         self._mails = mails
         self._gather = gather
         self._keep_backtests = keep_backtests
+        self._overdue = overdue
 
     @activity.defn(name=SWEEP)
     async def sweep(self) -> Swept:
         """Wake, give up and forget. Safe to repeat, and to run twice at once."""
         now = datetime.now(UTC)
+        overdue = now - self._overdue
         async with self._sessions.begin() as session:
             await self._give_up(session, now)
             waiting = MailToCome()
             if self._mails:
                 waiting = MailToCome(await _unsent(session, now), await self._untold(session, now))
-            waiting.conversation_ids = await _undelivered(session, now)
-            waiting.raisings = await untold_raisings(session, now - OVERDUE, _PAGE)
-            waiting.spoken = await untold_spoken(session, now - OVERDUE, _PAGE)
-            waiting.openings = await untold_openings(session, now - OVERDUE, _PAGE)
+            waiting.conversation_ids = await _undelivered(session, overdue)
+            waiting.raisings = await untold_raisings(session, overdue, _PAGE)
+            waiting.spoken = await untold_spoken(session, overdue, _PAGE)
+            waiting.openings = await untold_openings(session, overdue, _PAGE)
             waiting.presences = await untold_presences(session, now, _PAGE)
         if waiting:
             await self._bell(waiting)
@@ -121,8 +133,8 @@ async def _unsent(session: AsyncSession, now: datetime) -> set[UUID]:
     )
 
 
-async def _undelivered(session: AsyncSession, now: datetime) -> set[UUID]:
-    """Conversations whose first pending delivery is overdue; the others wait for that one."""
+async def _undelivered(session: AsyncSession, before: datetime) -> set[UUID]:
+    """Conversations whose first pending delivery was due before then; the others wait for that one."""
     first = (
         select(Delivery.conversation_id, Delivery.due_at)
         .ext(distinct_on(Delivery.conversation_id))
@@ -130,5 +142,5 @@ async def _undelivered(session: AsyncSession, now: datetime) -> set[UUID]:
         .order_by(Delivery.conversation_id, Delivery.number)
         .subquery()
     )
-    overdue = select(first.c.conversation_id).where(first.c.due_at < now - OVERDUE).order_by(first.c.due_at)
+    overdue = select(first.c.conversation_id).where(first.c.due_at < before).order_by(first.c.due_at)
     return set(await session.scalars(overdue.limit(_PAGE)))

@@ -1,12 +1,14 @@
 """The API, put together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cache
 from tomllib import TOMLDecodeError
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from opentelemetry.metrics import CallbackOptions, Observation
+from starlette.routing import BaseRoute
 
 from api import problems
 from api.body_limit import BodyLimit
@@ -66,7 +68,7 @@ from api.rule_book import RuleBooks
 from api.second_opinion import second_opinion
 from api.webchat_feed import WebchatFeed
 from api.webchat_origins import WebchatOrigins
-from db.engine import make_application_engine, make_reads, make_sessions
+from db.engine import make_application_engine, make_reading_engine, make_reads, make_sessions
 from db.queues import Queue, Queues
 from domain.detection.human_request import HumanRequestDetector, builtin_detector
 from domain.detection.language import InvalidTable
@@ -79,6 +81,10 @@ from workflows.connection import connect
 
 LARGEST_BODY = 1_000_000
 """Bytes; the largest document the API takes has 20,000 characters of text."""
+
+LAST_CALLS = 0.25
+"""Seconds in which Temporal's runtime may still call back for finished RPCs; an interpreter that exits in such a moment
+crashes (https://github.com/temporalio/sdk-python/issues/300)."""
 
 _NOUNS = (
     tickets,
@@ -139,6 +145,7 @@ def create_app(settings: Settings, tracing: Tracing | None = None, metrics: ApiM
         version="1",
         description=_DESCRIPTION,
         lifespan=_lifespan(settings, tracing, _detector(settings)),
+        routes=list(_operations()),
         redoc_url=None,
         telemetry=api_telemetry(tracing, metrics),
     )
@@ -151,13 +158,24 @@ def create_app(settings: Settings, tracing: Tracing | None = None, metrics: ApiM
     app.add_middleware(CodecOrigin, ui_url=settings.temporal_ui_url)
     app.add_middleware(ResponseHeaders, https=settings.web_url.startswith("https:"))
     problems.install(app)
-    app.include_router(health.router)
-    app.include_router(codec.router, responses=problems.DOCUMENTED)
-    app.include_router(unsubscribing.router)
-    for module in _NOUNS:
-        app.include_router(module.router, prefix="/api/v1", responses=problems.DOCUMENTED)
     check_permissions(app, "/api/v1")
     return app
+
+
+@cache
+def _operations() -> Sequence[BaseRoute]:
+    """Every route, without anything of one application's own.
+
+    Once for a process: looking through all their parameters takes longer than all else at a start, and a process of
+    the tests makes many applications.
+    """
+    router = APIRouter()
+    router.include_router(health.router)
+    router.include_router(codec.router, responses=problems.DOCUMENTED)
+    router.include_router(unsubscribing.router)
+    for module in _NOUNS:
+        router.include_router(module.router, prefix="/api/v1", responses=problems.DOCUMENTED)
+    return router.routes
 
 
 def _measure(metrics: ApiMetrics, settings: Settings) -> None:
@@ -196,9 +214,10 @@ def _lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        engine = make_application_engine(settings)
+        engine, reading_engine = make_application_engine(settings), make_reading_engine(settings)
+        reads = make_reads(reading_engine)
         listener = Listener(settings)
-        read_model, live_feed = ReadModel(listener), LiveFeed(listener, make_reads(engine))
+        read_model, live_feed = ReadModel(listener), LiveFeed(listener, reads)
         webchat_feed = WebchatFeed(listener)
         listener.start()
         live_feed.start()
@@ -209,13 +228,13 @@ def _lifespan(
                 app.state.services = Services(
                     settings=settings,
                     sessions=make_sessions(engine),
-                    reads=make_reads(engine),
+                    reads=reads,
                     temporal=temporal,
                     read_model=read_model,
                     live_feed=live_feed,
                     webchat_feed=webchat_feed,
                     bell=make_bell(temporal, settings),
-                    rule_books=RuleBooks(make_reads(engine)),
+                    rule_books=RuleBooks(reads),
                     reader=Reader(detector, builtin_scorer(), opinion),
                     passwords=Passwords(),
                     rate_limits=RateLimits(settings.rate_limit),
@@ -229,8 +248,7 @@ def _lifespan(
             await live_feed.stop()
             await listener.stop()
             await engine.dispose()
-            # Temporal's runtime may still call back for finished RPCs; an interpreter that exits in that
-            # moment crashes (https://github.com/temporalio/sdk-python/issues/300).
-            await asyncio.sleep(0.25)
+            await reading_engine.dispose()
+            await asyncio.sleep(LAST_CALLS)
 
     return lifespan

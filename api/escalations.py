@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.dependencies import Principal, Services, find_member, find_team
 from api.escalation_gateway import EscalationGateway
 from api.idempotency import RequestId, check_fingerprint, claim
-from api.problems import Problem, not_found
+from api.problems import STATUS_OF, Problem, not_found
 from api.read_model import Watch
 from api.schemas.escalation import RaiseDocument
 from api.temporal_answers import RunEnded
@@ -26,7 +27,7 @@ from db.mail import ring_for
 from db.models import Conversation, EscalationNote, EscalationRow, Member
 from db.notices import SUPERVISING_ROLES
 from domain import escalation_lifecycle as lifecycle
-from domain.errors import EscalationOver
+from domain.errors import DomainError, IdempotencyKeyReused
 from domain.escalation import Escalation, Reason
 from domain.escalation_commands import Claim, EscalationCommand, HandBack, Raise
 from domain.ids import raising_id
@@ -134,7 +135,7 @@ class Escalations:
             raising=Raise(reason=reason, actor=self.caller.actor),
         )
         with self.services.read_model.watch(conversation.id) as watch:
-            if (known := await self._known(conversation.id, request)) is not None:
+            if (known := await self.known(conversation.id, request)) is not None:
                 return known
             try:
                 outcome = await self.gateway.take_over(self.caller.organization_id, conversation.id, command)
@@ -145,11 +146,13 @@ class Escalations:
 
     async def hand_back(self, conversation: Conversation, note: str | None, request: RequestId) -> EscalationAnswer:
         """Return the conversation to the bot; supervisors and programs may do so whoever has it."""
-        if (known := await self._known(conversation.id, request)) is not None:
+        if (known := await self.known(conversation.id, request)) is not None:
             return known
         async with self.services.reads() as session:
             live = await find_live(session, self.caller.organization_id, conversation.id)
         if live is None:
+            if note is not None:
+                await self._forget_note(conversation.id, request)
             raise Problem("not_claimed", "Nobody has the conversation.")
         forced = self.caller.role is None or self.caller.role in SUPERVISING_ROLES
         command = HandBack(**self.fields(request), escalation_id=live.id, forced=forced)
@@ -161,27 +164,14 @@ class Escalations:
         """Have the escalation obey, once for the request; an earlier answer is given again."""
         conversation_id = row.conversation_id
         with self.services.read_model.watch(conversation_id) as watch:
-            if (known := await self._known(conversation_id, request)) is not None:
+            if (known := await self.known(conversation_id, request)) is not None:
                 return known
-            escalation = Escalation.model_validate(row.state)
-            if not escalation.is_live:
-                lifecycle.check(escalation, command)
-            if note is not None:
-                await self._note(row.id, note, request)
             try:
-                outcome = await self.gateway.command(conversation_id, command)
-            except RunEnded:
-                if (known := await self._known(conversation_id, request)) is not None:
-                    return known
-                again = await self.find(row.id)
-                lifecycle.check(Escalation.model_validate(again.state), command)
-                raise _missing(conversation_id) from None
-            except (Problem, EscalationOver):
-                if note is not None:
-                    await self._forget_note(row.id, request)
+                return await self._obeyed(watch, row, command, request, note)
+            except (Problem, DomainError) as refusal:
+                if note is not None and _is_final(refusal):
+                    await self._forget_note(conversation_id, request)
                 raise
-            check_fingerprint(outcome.fingerprint, request)
-            return await self._answer(watch, outcome)
 
     def fields(self, request: RequestId) -> dict[str, object]:
         """What every command carries."""
@@ -195,7 +185,7 @@ class Escalations:
         async with self.services.reads() as session:
             return await find_member(session, self.caller.organization_id, wanted, "member_id")
 
-    async def _known(self, conversation_id: UUID, request: RequestId) -> EscalationAnswer | None:
+    async def known(self, conversation_id: UUID, request: RequestId) -> EscalationAnswer | None:
         """The answer to the same request, where it was dealt with and recorded."""
         if not request.given:
             return None
@@ -236,6 +226,25 @@ class Escalations:
             shown.notes,
         )
 
+    async def _obeyed(
+        self, watch: Watch, row: EscalationRow, command: EscalationCommand, request: RequestId, note: str | None
+    ) -> EscalationAnswer:
+        conversation_id, escalation = row.conversation_id, Escalation.model_validate(row.state)
+        if not escalation.is_live:
+            lifecycle.check(escalation, command)
+        if note is not None:
+            await self._note(row.id, note, request)
+        try:
+            outcome = await self.gateway.command(conversation_id, command)
+        except RunEnded:
+            if (known := await self.known(conversation_id, request)) is not None:
+                return known
+            again = await self.find(row.id)
+            lifecycle.check(Escalation.model_validate(again.state), command)
+            raise _missing(conversation_id) from None
+        check_fingerprint(outcome.fingerprint, request)
+        return await self._answer(watch, outcome)
+
     async def _note(self, escalation_id: UUID, note: str, request: RequestId) -> None:
         """Keep what a member says with a command, beside the workflow; once for the request."""
         async with self.session.begin():
@@ -252,16 +261,21 @@ class Escalations:
                 .on_conflict_do_nothing()
             )
 
-    async def _forget_note(self, escalation_id: UUID, request: RequestId) -> None:
-        """The command was refused, and its note says nothing."""
+    async def _forget_note(self, conversation_id: UUID, request: RequestId) -> None:
+        """The command was refused, and its note says nothing, on whichever escalation an earlier try has left it."""
         async with self.session.begin():
-            kept = await self.session.get(EscalationNote, uuid5(escalation_id, f"note:{request.key}"))
-            if kept is not None:
-                await self.session.delete(kept)
+            theirs = select(EscalationRow.id).where(EscalationRow.conversation_id == conversation_id)
+            notes = [uuid5(each, f"note:{request.key}") for each in await self.session.scalars(theirs)]
+            await self.session.execute(delete(EscalationNote).where(EscalationNote.id.in_(notes)))
 
     @property
     def _patience(self) -> float:
         return self.services.settings.read_model_wait.total_seconds()
+
+
+def _is_final(refusal: Problem | DomainError) -> bool:
+    """Whether no try of the request has taken effect or will; after others the client may send it again."""
+    return STATUS_OF[refusal.code] < 500 and refusal.code != IdempotencyKeyReused.code
 
 
 def _missing(conversation_id: UUID) -> Problem:

@@ -50,7 +50,7 @@ async def _request_id(
     body = await request.body()
     try:
         canonical = json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode() if body else b""
-    except ValueError:
+    except (ValueError, RecursionError):  # what can be read less deep in the stack may be too deep for here
         canonical = body
     prefer = request.headers.get("If-Match", "")
     content = b"\n".join([request.method.encode(), request.url.path.encode(), prefer.encode(), canonical])

@@ -242,7 +242,7 @@ class Messages:
         tickets, old = self.tickets, recorded.ticket
         request = RequestId(key=f"follow-up:{old.id}", fingerprint="follow-up", given=True)
         async with tickets.session.begin():
-            reserved = await tickets.reserve_number(request)
+            reserved = await tickets.reservations.number(request)
         ticket = Ticket(
             **old.model_dump(
                 include={

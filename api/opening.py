@@ -51,7 +51,7 @@ async def _open(
     given = Properties(tags=arrival.tags).with_actions(wanted)
     properties, routed = route(book.routing, facts, given, message.sent_at)
     request = RequestId(key=f"conversation:{kept.id}", fingerprint="conversation", given=True)
-    reserved = await tickets.reserve_number(request)
+    reserved = await tickets.reservations.number(request)
     ticket = Ticket(
         id=conversation_ticket_id(kept.id),
         organization_id=tickets.caller.organization_id,
@@ -61,7 +61,7 @@ async def _open(
         channel=kept.channel,
         requester_id=kept.requester_id,
         conversation_id=kept.id,
-        **await tickets.fields(properties, reserved.at),
+        **await tickets.reservations.fields(properties, reserved.at),
     )
     created = Created(
         actor=SYSTEM,

@@ -2,27 +2,19 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
-from psycopg.errors import UniqueViolation
-from pydantic import JsonValue
-from sqlalchemy import select, update
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.decisions import because, decision_row
-from api.dependencies import Principal, Services, find_member, find_team
+from api.dependencies import Principal, Services
 from api.idempotency import RequestId, check_fingerprint
 from api.problems import Problem, not_found
 from api.read_model import Watch
 from api.request_log import concerns
-from api.schemas.ticket import CreateTicket, RequesterDocument
+from api.reservations import Reservations
+from api.schemas.ticket import CreateTicket
 from api.temporal_answers import RunEnded
 from api.ticket_gateway import TicketGateway
-from db.models import Channel, Conversation, Decision, IdempotentRequest, Member, Organization, Requester, Team
 from db.tickets import (
     KeptAnswer,
     RecordedTicket,
@@ -35,13 +27,9 @@ from db.tickets import (
 from domain.commands import ChangeStatus, Command, Merge
 from domain.errors import DomainError
 from domain.events import Actor, ActorKind, EventKind
-from domain.ids import conversation_id, requester_id, ticket_id, workflow_id
+from domain.ids import ticket_id, workflow_id
 from domain.lifecycle import check, closed
-from domain.priority import Priority
-from domain.rules.evaluation import Facts
-from domain.rules.routing import Properties, route
-from domain.rules.rule import Decided, RoutingActions, RuleKind
-from domain.ticket import MAX_TAGS, TRANSITIONS, ChannelKind, Status, Ticket, legal_targets
+from domain.ticket import TRANSITIONS, Status, Ticket, legal_targets
 from workflows.messages import Created, Outcome
 
 
@@ -55,21 +43,17 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Reserved:
-    """A ticket's number, its moment of creation, and how new the rules were then."""
-
-    number: int
-    at: datetime
-    rules_revision: int
-
-
-@dataclass(frozen=True)
 class Tickets:
     """Acts for one caller; nothing of another organization can be reached."""
 
     services: Services
     session: AsyncSession
     caller: Principal
+
+    @property
+    def reservations(self) -> Reservations:
+        """What new tickets need first."""
+        return Reservations(self.services, self.session, self.caller)
 
     @property
     def gateway(self) -> TicketGateway:
@@ -93,13 +77,7 @@ class Tickets:
             known = await self._known(new_id, request)
             if known is not None:
                 return known
-            try:
-                ticket, requester, rules = await self._reserve(new_id, document, request)
-            except IntegrityError as error:
-                if not isinstance(error.orig, UniqueViolation):
-                    raise
-                # Another request has made the same requester in this instant; now it is there.
-                ticket, requester, rules = await self._reserve(new_id, document, request)
+            ticket, requester, rules = await self.reservations.ticket(new_id, document, request)
             created = Created(
                 actor=self.caller.actor,
                 request_id=request.key,
@@ -260,173 +238,6 @@ class Tickets:
         at_least = 1 if wait_for_event else wanted.version
         recorded = await watch.until(look, seconds, at_least if at_least > seen else 0)
         return Answer(recorded) if recorded else Answer(fallback, pending=True)
-
-    async def _reserve(
-        self, new_id: UUID, document: CreateTicket, request: RequestId
-    ) -> tuple[Ticket, RequesterFacts, list[dict[str, JsonValue]]]:
-        """Take a number, make requester and conversation, and route the ticket, in one transaction.
-
-        Safe to repeat for the request. Also returns the rules that had a part in it.
-        """
-        async with self.session.begin():
-            document = await self._on_channel(document)
-            team = await find_team(self.session, self.caller, document.team_id)
-            assignee = document.assignee_id and await find_member(
-                self.session, self.caller.organization_id, document.assignee_id, "assignee_id"
-            )
-            requester = await self._requester(document.requester, new_id)
-            reserved = await self.reserve_number(request)
-            await self.session.execute(
-                insert(Conversation)
-                .values(
-                    id=conversation_id(new_id),
-                    organization_id=self.caller.organization_id,
-                    channel=document.channel,
-                    channel_id=document.channel_id,
-                    requester_id=requester.id,
-                    ticket_id=new_id,
-                )
-                .on_conflict_do_nothing()
-            )
-            properties, decided = await self._route(document, reserved)
-            rows = [
-                decision_row(RuleKind.ROUTING_RULE, each, self.caller.organization_id, new_id, reserved.at)
-                | {"conversation_id": conversation_id(new_id)}
-                for each in decided
-            ]
-            if rows:
-                await self.session.execute(insert(Decision).values(rows).on_conflict_do_nothing())
-            fields = await self.fields(properties, reserved.at, team, assignee or None)
-        ticket = Ticket(
-            id=new_id,
-            organization_id=self.caller.organization_id,
-            number=reserved.number,
-            title=document.title,
-            source=document.source,
-            channel=document.channel,
-            requester_id=requester.id,
-            conversation_id=conversation_id(new_id),
-            **fields,
-        )
-        return ticket, requester, because(decided)
-
-    async def _on_channel(self, document: CreateTicket) -> CreateTicket:
-        """The document with the kind of the channel that it names, or an ``invalid_reference``."""
-        if document.channel_id is None:
-            return document
-        known = select(Channel.kind).where(
-            Channel.id == document.channel_id, Channel.organization_id == self.caller.organization_id
-        )
-        kind = await self.session.scalar(known)
-        if kind is None:
-            raise Problem("invalid_reference", "channel_id names no channel of this organization.", at="channel_id")
-        return document.model_copy(update={"channel": ChannelKind(kind)})
-
-    async def _route(
-        self, document: CreateTicket, reserved: "Reserved"
-    ) -> tuple[Properties, list[Decided[RoutingActions]]]:
-        """What the routing rules give the ticket beside what its creator gave it."""
-        given = Properties(
-            team_id=document.team_id,
-            assignee_id=document.assignee_id,
-            priority=document.priority if "priority" in document.model_fields_set else None,
-            tags=tuple(document.tags),
-        )
-        book = await self.services.rule_books.at(self.session, self.caller.organization_id, reserved.rules_revision)
-        if not len(book.routing):
-            return given, []
-        text = f"{document.title}\n{document.description}"
-        reading = await self.services.reader.read(text)
-        facts = Facts(
-            text=text,
-            channels=frozenset({document.channel.value, *([str(document.channel_id)] if document.channel_id else [])}),
-            sentiments=(reading.sentiment,),
-            human_request=reading.human_request,
-            business_hours=book.business_hours(reserved.at),
-        )
-        return route(book.routing, facts, given, reserved.at)
-
-    async def fields(
-        self, properties: Properties, at: datetime, team: Team | None = None, assignee: Member | None = None
-    ) -> dict[str, Any]:
-        """The fields of a new ticket with these properties; a team that is gone or a member who left is left out.
-
-        ``team`` and ``assignee`` are those of the properties where the caller has them already.
-        """
-        session, mine = self.session, self.caller.organization_id
-        if team is None and properties.team_id is not None:
-            team = await session.scalar(select(Team).where(Team.id == properties.team_id, Team.organization_id == mine))
-        if assignee is None and properties.assignee_id is not None:
-            assignee = await session.scalar(
-                select(Member).where(
-                    Member.id == properties.assignee_id, Member.organization_id == mine, Member.status == "active"
-                )
-            )
-        return {
-            "priority": properties.priority or Priority.NORMAL,
-            "tags": properties.tags[:MAX_TAGS],
-            "sla_policy_id": properties.sla_policy_id,
-            "team_id": team.id if team else None,
-            "team_name": team.name if team else None,
-            "assignee_id": assignee.id if assignee else None,
-            "assignee_name": assignee.name if assignee else None,
-            "assigned_at": at if assignee else None,
-            "assignment_episode": 1 if assignee else 0,
-            "created_at": at,
-            "updated_at": at,
-            "status_since": at,
-        }
-
-    async def reserve_number(self, request: RequestId) -> "Reserved":
-        """The request's ticket number and moment of creation: the same ones however often it is asked.
-
-        The caller owns the transaction.
-        """
-        organization_id = self.caller.organization_id
-        kept = insert(IdempotentRequest).values(
-            organization_id=organization_id, key=request.key, fingerprint=request.fingerprint, status=201, answer={}
-        )
-        fresh = await self.session.scalar(kept.on_conflict_do_nothing().returning(IdempotentRequest.key))
-        mine = (IdempotentRequest.organization_id == organization_id, IdempotentRequest.key == request.key)
-        if fresh is None:
-            row = (await self.session.scalars(select(IdempotentRequest).where(*mine))).one()
-            check_fingerprint(row.fingerprint, request)
-            revision = select(Organization.rules_revision).where(Organization.id == organization_id)
-            return Reserved(
-                row.answer["number"],
-                datetime.fromisoformat(row.answer["created_at"]),
-                await self.session.scalar(revision) or 0,
-            )
-        number, revision_now = (
-            await self.session.execute(
-                update(Organization)
-                .where(Organization.id == organization_id)
-                .values(next_ticket_number=Organization.next_ticket_number + 1)
-                .returning(Organization.next_ticket_number - 1, Organization.rules_revision)
-            )
-        ).one()
-        at = datetime.now(UTC)
-        await self.session.execute(
-            update(IdempotentRequest).where(*mine).values(answer={"number": number, "created_at": at.isoformat()})
-        )
-        return Reserved(number, at, revision_now)
-
-    async def _requester(self, document: RequesterDocument, new_id: UUID) -> RequesterFacts:
-        """The requester known by its external id, with what is newly known of them; else one for this ticket alone."""
-        external_id = document.external_id
-        known_as = requester_id(self.caller.organization_id, external_id or f"ticket:{new_id}")
-        values = {"name": document.name, "email": document.email, "language": document.language}
-        statement = insert(Requester).values(
-            id=known_as, organization_id=self.caller.organization_id, external_id=external_id, **values
-        )
-        known: dict[str, object] = {**values, "external_id": external_id}
-        # Something has to be set for the row to be returned.
-        news = {name: value for name, value in known.items() if value is not None} or {
-            "organization_id": self.caller.organization_id
-        }
-        statement = statement.on_conflict_do_update(index_elements=["id"], set_=news)
-        columns = (Requester.id, Requester.external_id, Requester.name, Requester.email)
-        return RequesterFacts(*(await self.session.execute(statement.returning(*columns))).one())
 
 
 def replayed(recorded: RecordedTicket, kept: KeptAnswer, request: RequestId) -> Answer:

@@ -108,11 +108,17 @@ async def _follow(session: AsyncSession, ticket: Ticket, queued: QueuedTicket | 
             await _leave(session, queued, taken=ticket.assignee_id == queued.member_id)
     elif queued is None:
         session.add(_queued(ticket))
-    elif (queued.team_id, queued.episode) != (ticket.team_id, ticket.assignment_episode):
+    elif _is_of_another_wait(queued, ticket):
         await _leave(session, queued, taken=False)
         session.add(_queued(ticket))
     else:
         queued.priority_rank = ticket.priority.rank
+
+
+def _is_of_another_wait(queued: QueuedTicket, ticket: Ticket) -> bool:
+    """Whether the row is of an earlier wait, or what a ladder has chosen and somebody's act has made void."""
+    by_ladder = queued.cause == ticket.id
+    return by_ladder or (queued.team_id, queued.episode) != (ticket.team_id, ticket.assignment_episode)
 
 
 async def hand_out(

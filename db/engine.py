@@ -1,5 +1,7 @@
 """Connections to Postgres."""
 
+from typing import Any
+
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from db.audit import AuditedSession
@@ -11,9 +13,18 @@ Sessions = async_sessionmaker[AsyncSession]
 
 def make_application_engine(settings: Settings) -> AsyncEngine:
     """What API and worker connect by: sees the rows of the organization they work for (``db.walls``), no others."""
-    engine = _make_engine(settings, f" -c role={ROLE}")
-    build_wall(engine)
-    return engine
+    return _walled(_make_engine(settings, options=f" -c role={ROLE}"))
+
+
+def make_reading_engine(settings: Settings) -> AsyncEngine:
+    """The same, for reading: each statement stands for itself, which needs no transaction and no round trips for one.
+
+    A pool of its own. A connection that were switched between both ways at each use would be lost to the pool where
+    the use is cancelled in that instant: SQLAlchemy has taken it out by then and does not yet answer for it.
+    """
+    return _walled(
+        _make_engine(settings, options=f" -c role={ROLE}", isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
+    )
 
 
 def make_engine(settings: Settings) -> AsyncEngine:
@@ -21,7 +32,12 @@ def make_engine(settings: Settings) -> AsyncEngine:
     return _make_engine(settings)
 
 
-def _make_engine(settings: Settings, options: str = "") -> AsyncEngine:
+def _walled(engine: AsyncEngine) -> AsyncEngine:
+    build_wall(engine)
+    return engine
+
+
+def _make_engine(settings: Settings, options: str = "", **choices: Any) -> AsyncEngine:
     """A pool of connections that give up in time: an outage becomes an error, never a hang."""
     seconds = settings.database_timeout.total_seconds()
     return create_async_engine(
@@ -43,12 +59,13 @@ def _make_engine(settings: Settings, options: str = "") -> AsyncEngine:
             "keepalives_count": 3,
             "tcp_user_timeout": round(seconds * 2000),
         },
+        **choices,
     )
 
 
 def make_reads(engine: AsyncEngine) -> Sessions:
-    """Sessions in which each statement stands for itself: reading needs no transaction, and no round trips for one."""
-    return async_sessionmaker(engine.execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False)
+    """Sessions on a reading engine."""
+    return async_sessionmaker(engine, expire_on_commit=False)
 
 
 def make_sessions(engine: AsyncEngine) -> Sessions:

@@ -17,7 +17,8 @@ from db.models import (
     Team,
     TicketRow,
 )
-from domain.escalation import Escalation, EscalationStatus
+from domain.escalation import LIVE, Escalation, EscalationStatus
+from domain.ticket import Ticket
 
 MOST_SHOWN = 100
 """Reasons and notes that one escalation is shown with."""
@@ -111,6 +112,18 @@ async def show(session: AsyncSession, organization_id: UUID, rows: Sequence[Esca
         )
         for row in rows
     ]
+
+
+async def live_beside(session: AsyncSession, ticket: Ticket) -> Sequence[UUID]:
+    """The live escalations that go with a ticket: of its conversation, and those it was attached to."""
+    row = EscalationRow
+    goes_with = (row.conversation_id == ticket.conversation_id) | (row.ticket_id == ticket.id)
+    found = await session.scalars(
+        select(row.id)
+        .where(row.organization_id == ticket.organization_id, row.status.in_(LIVE), goes_with)
+        .order_by(row.raised_at, row.id)
+    )
+    return list(found)
 
 
 async def find_escalation_row(

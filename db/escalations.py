@@ -14,6 +14,7 @@ from db.live_events import ESCALATION, publish
 from db.mail import RaiseToCome, mail_to_come
 from db.models import Conversation, EscalationChangeRow, EscalationReasonRow, EscalationRow, Member
 from domain.assignment import HEARTBEAT_LIMIT, Presence
+from domain.commands import Remembered
 from domain.escalation import LIVE, Escalation, EscalationStatus
 from domain.escalation_commands import PresenceChanged, Raise, Spoken
 from domain.escalation_story import EscalationChange
@@ -185,6 +186,32 @@ async def find_live(session: AsyncSession, organization_id: UUID, conversation_i
     return Escalation.model_validate(state) if state is not None else None
 
 
+async def told_otherwise(session: AsyncSession, escalation_id: UUID, changes: Sequence[EscalationChange]) -> list[int]:
+    """The versions of which other changes than these are on record; as ``db.ticket_histories`` has it for tickets."""
+    versions = {change.version: change.at for change in changes}
+    row = EscalationChangeRow
+    recorded = await session.execute(
+        select(row.version, row.at).where(row.escalation_id == escalation_id, row.version.in_(versions))
+    )
+    return sorted(version for version, at in recorded if versions[version] != at)
+
+
+async def remembered_requests(session: AsyncSession, escalation_id: UUID, limit: int) -> dict[str, Remembered]:
+    """The latest requests that an escalation has dealt with, the oldest first."""
+    row = EscalationChangeRow
+    latest = await session.execute(
+        select(row.request_id, row.version, row.fingerprint)
+        .where(row.escalation_id == escalation_id, row.request_id.is_not(None))
+        .order_by(row.version.desc())
+        .limit(limit)
+    )
+    return {
+        each.request_id: Remembered(version=each.version, fingerprint=each.fingerprint or "")
+        for each in reversed(latest.all())
+        if each.request_id is not None
+    }
+
+
 async def known_requests(session: AsyncSession, conversation_id: UUID, request_ids: Sequence[str]) -> set[str]:
     """Which of the requests any of the conversation's escalations has on record."""
     change = EscalationChangeRow
@@ -210,7 +237,13 @@ def _reason_values(organization_id: UUID, conversation_id: UUID, raising: Raise)
 _FIXED = ("id", "organization_id", "conversation_id", "requester_id", "channel", "raised_at")
 
 
-async def _write_row(session: AsyncSession, escalation: Escalation) -> None:
+async def restore_escalation(session: AsyncSession, escalation: Escalation) -> None:
+    """Write the row whatever it holds, and who has the conversation. The caller owns the transaction."""
+    await _write_row(session, escalation, only_newer=False)
+    await _write_conversation(session, escalation)
+
+
+async def _write_row(session: AsyncSession, escalation: Escalation, *, only_newer: bool = True) -> None:
     columns = EscalationRow.__table__.columns.keys()
     values: dict[str, Any] = {
         **{name: getattr(escalation, name) for name in columns if name in Escalation.model_fields},
@@ -222,7 +255,9 @@ async def _write_row(session: AsyncSession, escalation: Escalation) -> None:
     changing = {name: statement.excluded[name] for name in values if name not in _FIXED}
     await session.execute(
         statement.on_conflict_do_update(
-            index_elements=["id"], set_=changing, where=EscalationRow.version < statement.excluded.version
+            index_elements=["id"],
+            set_=changing,
+            where=EscalationRow.version < statement.excluded.version if only_newer else None,
         )
     )
 

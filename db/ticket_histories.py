@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import Conversation, Organization, Requester, TicketEventRow
+from domain.escalation import Escalation
 from domain.events import TicketEvent
 from domain.ticket import Ticket
 
@@ -34,18 +35,26 @@ async def count_events(session: AsyncSession, ticket_ids: Sequence[UUID]) -> dic
     return {row[0]: row[1] for row in await session.execute(counted)}
 
 
+async def lay_ground(session: AsyncSession, of: Ticket | Escalation) -> None:
+    """Make sure of the customer and the conversation that a row refers to; who is gone comes back without a name.
+
+    The caller owns the transaction; the organization must be there.
+    """
+    ours = {"organization_id": of.organization_id}
+    await session.execute(insert(Requester).values(id=of.requester_id, **ours).on_conflict_do_nothing())
+    await session.execute(
+        insert(Conversation)
+        .values(id=of.conversation_id, channel=of.channel, requester_id=of.requester_id, **ours)
+        .on_conflict_do_nothing()
+    )
+
+
 async def lay_foundation(session: AsyncSession, ticket: Ticket) -> None:
     """Make sure of what a ticket's row refers to, and that its number is not given out again.
 
-    A requester that is gone comes back without a name. The caller owns the transaction; the organization must be there.
+    As ``lay_ground``.
     """
-    ours = {"organization_id": ticket.organization_id}
-    await session.execute(insert(Requester).values(id=ticket.requester_id, **ours).on_conflict_do_nothing())
-    await session.execute(
-        insert(Conversation)
-        .values(id=ticket.conversation_id, channel=ticket.channel, requester_id=ticket.requester_id, **ours)
-        .on_conflict_do_nothing()
-    )
+    await lay_ground(session, ticket)
     following = func.greatest(Organization.next_ticket_number, ticket.number + 1)
     await session.execute(
         update(Organization).where(Organization.id == ticket.organization_id).values(next_ticket_number=following)

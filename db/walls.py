@@ -87,6 +87,9 @@ def build_wall(engine: AsyncEngine) -> None:
 
 
 async def _tell(connection: psycopg.AsyncConnection[Any], whom: str) -> None:
-    await connection.set_autocommit(True)
+    in_transactions = not connection.autocommit
+    if in_transactions:
+        await connection.set_autocommit(True)
     await connection.execute(_TELL, [whom])
-    await connection.set_autocommit(False)
+    if in_transactions:
+        await connection.set_autocommit(False)

@@ -1,9 +1,10 @@
-"""Holds every read model against its workflow."""
+"""Holds every ticket's read model against its workflow."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import select
@@ -21,11 +22,14 @@ from temporalio.service import RPCStatusCode
 from db.engine import Sessions
 from db.models import TicketRow
 from db.ticket_histories import count_events
+from domain.escalation import Escalation
 from domain.ids import workflow_id
 from domain.ticket import Status, Ticket
-from repair.progress import stuck
+from repair.progress import Hindrance, stuck
 from workflows.handles import ticket_handle
 from workflows.ticket import TicketWorkflow
+
+T = TypeVar("T")
 
 PAGE = 500
 AT_ONCE = 16
@@ -33,7 +37,7 @@ AT_ONCE = 16
 
 
 class Finding(StrEnum):
-    """How a ticket's read model stands to its workflow."""
+    """How the read model of a ticket, or of a conversation's escalation, stands to its workflow."""
 
     EQUAL = "equal"
     BEHIND = "behind"
@@ -85,7 +89,7 @@ class Comparison:
         async for execution in self.temporal.list_workflows(query):
             if execution.id not in seen and await self._has_no_row(execution.id):
                 seen.add(execution.id)  # a ticket that was reopened has several runs
-                detail = f"the row is missing, the workflow is {_name(execution.status)}"
+                detail = f"the row is missing, the workflow is {name_of(execution.status)}"
                 yield Compared(_ticket_id(execution.id), None, Finding.NO_ROW, detail)
 
     async def one(self, ticket: Ticket) -> Compared:
@@ -125,26 +129,20 @@ class Comparison:
         self, row: Ticket, handle: WorkflowHandle[TicketWorkflow, Ticket], description: WorkflowExecutionDescription
     ) -> Verdict:
         hindrance = await stuck(description, self.temporal.data_converter)
-        if hindrance and hindrance.of_another_history:
-            return Finding.AHEAD, f"the row has version {row.version}, the workflow is of an older backup"
         if hindrance:
-            return Finding.STUCK, hindrance.words
+            return hindered(row, hindrance)
         try:
-            live = (await handle.query(TicketWorkflow.live)).ticket
-        except (WorkflowQueryFailedError, WorkflowQueryRejectedError) as error:
-            return Finding.STUCK, f"it cannot be asked: {error}"
-        except RPCError as error:
-            if error.status is not RPCStatusCode.FAILED_PRECONDITION:  # its workflow task failed just now
-                raise
-            return Finding.STUCK, f"it cannot be asked: {error.message}"
-        return _held_against(row, live)
+            live = await asked(handle.query(TicketWorkflow.live))
+        except CannotBeAsked as refusal:
+            return Finding.STUCK, str(refusal)
+        return held_against(row, live.ticket)
 
     async def _judge_ended(
         self, row: Ticket, handle: WorkflowHandle[TicketWorkflow, Ticket], description: WorkflowExecutionDescription
     ) -> Verdict:
         """A run that ended otherwise than by closing may have decided what was never recorded."""
         closed = row.status is Status.CLOSED
-        ended = f"its last run is {_name(description.status)}"
+        ended = f"its last run is {name_of(description.status)}"
         try:
             live = (await handle.query(TicketWorkflow.live)).ticket
         except (WorkflowQueryFailedError, WorkflowQueryRejectedError, RPCError):
@@ -155,7 +153,7 @@ class Comparison:
             return Finding.NO_WORKFLOW, f"{row.status}, and {ended}"
         if live is None or live.version < row.version:
             return Finding.HISTORY_GONE, "closed, and what Temporal keeps of it is older"
-        return _held_against(row, live)
+        return held_against(row, live)
 
     async def _pages(self, organization_id: UUID | None) -> AsyncIterator[list[Ticket]]:
         last: UUID | None = None
@@ -177,7 +175,31 @@ class Comparison:
             return await session.get(TicketRow, _ticket_id(of_workflow)) is None
 
 
-def _held_against(row: Ticket, live: Ticket | None) -> Verdict:
+class CannotBeAsked(Exception):
+    """A running workflow does not answer, and the message says why."""
+
+
+async def asked(query: Awaitable[T]) -> T:
+    """The answer of a running workflow; raises ``CannotBeAsked``."""
+    try:
+        return await query
+    except (WorkflowQueryFailedError, WorkflowQueryRejectedError) as error:
+        raise CannotBeAsked(f"it cannot be asked: {error}") from error
+    except RPCError as error:
+        if error.status is not RPCStatusCode.FAILED_PRECONDITION:  # its workflow task failed just now
+            raise
+        raise CannotBeAsked(f"it cannot be asked: {error.message}") from error
+
+
+def hindered(row: Ticket | Escalation, hindrance: Hindrance) -> Verdict:
+    """The finding for a run that makes no progress."""
+    if hindrance.of_another_history:
+        return Finding.AHEAD, f"the row has version {row.version}, the workflow is of an older backup"
+    return Finding.STUCK, hindrance.words
+
+
+def held_against(row: Ticket | Escalation, live: Ticket | Escalation | None) -> Verdict:
+    """How a row stands to the state of the workflow of the same thing; a run that has not read it yet is no fault."""
     if live is None or live == row:
         return Finding.EQUAL, ""
     versions = f"the row has version {row.version}, the workflow {live.version}"
@@ -190,12 +212,13 @@ def _held_against(row: Ticket, live: Ticket | None) -> Verdict:
     return Finding.DIFFERENT, f"they differ in {', '.join(_differences(row, live))}"
 
 
-def _name(status: WorkflowExecutionStatus | None) -> str:
+def name_of(status: WorkflowExecutionStatus | None) -> str:
+    """A run's status in words."""
     return status.name.lower() if status else "unknown"
 
 
-def _differences(row: Ticket, live: Ticket) -> list[str]:
-    return [name for name in Ticket.model_fields if getattr(row, name) != getattr(live, name)]
+def _differences(row: Ticket | Escalation, live: Ticket | Escalation) -> list[str]:
+    return [name for name in type(row).model_fields if getattr(row, name) != getattr(live, name)]
 
 
 def _ticket_id(of_workflow: str) -> UUID:

@@ -1,17 +1,21 @@
-"""Starts a ticket's workflow again from its read model."""
+"""Starts the workflow of a ticket, or of an escalation, again from its read model."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from uuid import UUID
 
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
+from domain.commands import Remembered
+from domain.escalation import Escalation
 from domain.ids import workflow_id
 from domain.ticket import Ticket
 from settings import Settings
 from workflows.attributes import attributes_of
+from workflows.bell import escalation_options
 from workflows.details import summary
-from workflows.messages import StartTicket
+from workflows.escalation import EscalationWorkflow
+from workflows.messages import StartEscalation, StartTicket
 from workflows.ticket import TicketWorkflow
 
 
@@ -35,6 +39,21 @@ class Revival:
             static_summary=summary(ticket),
         )
 
-    async def terminate(self, ticket_id: UUID, reason: str) -> None:
+    async def start_escalation(self, escalation: Escalation, remembered: Mapping[str, Remembered]) -> None:
+        """Start a run that goes on with the escalation as it is on record; a run that lives is left alone."""
+        of = (escalation.organization_id, escalation.conversation_id)
+        await self.temporal.start_workflow(
+            EscalationWorkflow.run,
+            StartEscalation(
+                organization_id=escalation.organization_id,
+                conversation_id=escalation.conversation_id,
+                escalation=escalation,
+                remembered=dict(remembered),
+                history_limit=self.settings.history_limit,
+            ),
+            **escalation_options(self.settings, *of),
+        )
+
+    async def terminate(self, workflow: str, reason: str) -> None:
         """End a stuck run. What it had decided and not recorded is lost with it."""
-        await self.temporal.get_workflow_handle(workflow_id(ticket_id)).terminate(reason=reason)
+        await self.temporal.get_workflow_handle(workflow).terminate(reason=reason)

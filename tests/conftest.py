@@ -1,16 +1,24 @@
 """The real parts, once for the whole session: Postgres, Temporal, and Temporal with skipped time."""
 
+import asyncio
+import gc
+import os
 import shutil
+import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
 import psycopg
 import pytest
+import uvloop
 from psycopg import sql
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
+from xdist.remote import Producer  # type: ignore[import-untyped]
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from embedded.ports import LOOPBACK, free_port
 from embedded.postgres import EmbeddedPostgres, new_password
@@ -20,29 +28,77 @@ from tests.support import drain
 from workflows import search_attributes
 from workflows.payloads import data_converter
 
+# httpcore imports it for every request, and to find out that it is not installed takes a walk over the whole path.
+if find_spec("sniffio") is None:
+    sys.modules["sniffio"] = None  # type: ignore[assignment]
+
+# What API and worker run on; from 3.14 on Python warns of policies.
+if sys.version_info < (3, 14):
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
+TOGETHER = ("tests/telemetry",)
+"""Folders whose tests look at one system, which takes long to start; elsewhere it is a file's tests that share."""
+
 LONGEST = (
     "tests/chaos/test_chaos.py",
     "tests/benchmarks/test_replay.py",
     "tests/api/test_outages.py",
     "tests/embedded/test_run.py",
+    "tests/telemetry",
+    "tests/workflows/test_worker_processes.py",
 )
 """What begins first, so that one process does not end long after the other."""
 
+# Processes that tests start would otherwise compile all of our code at every start, which is a third of their start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 SOON_DELETED = {
     # A history is deleted once its run's end has been acknowledged by the queues, which is noted every 30 s by default.
-    "history.transferProcessorUpdateAckInterval": '"1s"',
-    "history.visibilityProcessorUpdateAckInterval": '"1s"',
+    "history.transferProcessorUpdateAckInterval": '"200ms"',
+    "history.visibilityProcessorUpdateAckInterval": '"200ms"',
 }
 
 
+def share_of(nodeid: str) -> str:
+    """What is given to a process as a whole: a file, or a folder whose tests share what takes long to start."""
+    file = nodeid.partition("::")[0]
+    return next((folder for folder in TOGETHER if file.startswith(f"{folder}/")), file)
+
+
+class Shares(LoadScopeScheduling):  # type: ignore[misc] # xdist is not typed
+    """Gives each process the next share once it is nearly done with what it has."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return share_of(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Shares | None:
+    """In place of ``--dist loadfile``, which knows files alone."""
+    return Shares(config, log) if config.getoption("dist") == "loadfile" else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files first that take longest; a file's tests run in one process."""
+    """Put the shares first that take longest."""
 
     def place(item: pytest.Item) -> int:
-        file = item.nodeid.partition("::")[0]
-        return LONGEST.index(file) if file in LONGEST else len(LONGEST)
+        share = share_of(item.nodeid)
+        return LONGEST.index(share) if share in LONGEST else len(LONGEST)
 
     items.sort(key=place)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Modules and tests stay until the end: the collector need not look at them again and again, now or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -54,7 +54,6 @@ from workflows.ticket import TicketWorkflow
 
 log = structlog.get_logger(__name__)
 
-SWEPT_EVERY = timedelta(minutes=1)
 _PATIENCE = timedelta(seconds=2)
 """What is not reached by then is left to the next sweep, for somebody waits for an answer."""
 
@@ -210,11 +209,11 @@ async def _tell(client: Client, conversation_id: UUID, signal: str, fact: Spoken
 
 
 async def ensure_sweeps(client: Client, settings: Settings) -> None:
-    """Have a sweep started every minute, by one schedule however many workers call this. Safe to repeat."""
+    """Have a sweep started every so often, by one schedule however many workers call this. Safe to repeat."""
     queue = settings.temporal_task_queue
     schedule = Schedule(
         action=ScheduleActionStartWorkflow(SweepWorkflow.run, id=f"sweep-{queue}", task_queue=queue),
-        spec=ScheduleSpec(intervals=[Interval(every=SWEPT_EVERY)]),
+        spec=ScheduleSpec(intervals=[Interval(every=settings.sweep_every)]),
         # Nothing is gained by making up for sweeps that an outage prevented.
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(seconds=10)),
     )

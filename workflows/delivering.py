@@ -19,12 +19,15 @@ with workflow.unsafe.imports_passed_through():
     )
     from domain.delivery import FIRST_WAIT, LONGEST_WAIT
     from domain.ladders import Frozen
+    from workflows.calling import UNHURRIED, call
 
 DELIVERIES_A_RUN = 100
 """In one run's history: each takes some ten events, however often it is tried."""
 
 ATTEMPT = timedelta(seconds=90)
 """For one attempt; a connector takes a minute at most, and a killed worker is noticed when this has passed."""
+
+_LOOK = timedelta(seconds=10)
 
 
 class StartDelivering(Frozen):
@@ -71,15 +74,10 @@ class DeliveringWorkflow:
             self._attempts.cancel()
 
     async def _next(self) -> NextDelivery:
-        following: NextDelivery = await workflow.execute_activity(
-            NEXT_DELIVERY,
-            DeliverNext(conversation_id=self._conversation_id),
-            result_type=NextDelivery,
-            start_to_close_timeout=timedelta(seconds=10),
-            retry_policy=_PATIENT,
-            summary="What is to be delivered next?",
+        request = DeliverNext(conversation_id=self._conversation_id)
+        return await call(
+            NEXT_DELIVERY, request, NextDelivery, "What is to be delivered next?", attempt=_LOOK, retry=UNHURRIED
         )
-        return following
 
     async def _deliver(self, delivery: Deliver, try_for: timedelta) -> None:
         """Try until it is taken or refused; what was overdue from the start is tried once."""
@@ -104,14 +102,4 @@ class DeliveringWorkflow:
             self._attempts = None
 
     async def _give_up(self, delivery: Deliver) -> None:
-        await workflow.execute_activity(
-            GIVE_DELIVERY_UP,
-            delivery,
-            result_type=Delivered,
-            start_to_close_timeout=timedelta(seconds=10),
-            retry_policy=_PATIENT,
-            summary="Nobody took it for a day",
-        )
-
-
-_PATIENT = RetryPolicy(maximum_interval=timedelta(seconds=30))
+        await call(GIVE_DELIVERY_UP, delivery, Delivered, "Nobody took it for a day", attempt=_LOOK, retry=UNHURRIED)

@@ -96,7 +96,13 @@ class EscalationWorkflow:
     async def claim(self, command: Claim) -> EscalationOutcome:
         if command.raising and not self._is_live:
             self._taking.append(command)
-        return await self._obey(command)
+        try:
+            return await self._obey(command)
+        except ApplicationError:
+            # Whoever was told that they lost must not win once the winner is done with it.
+            if command in self._taking and workflow.patched("refused-takeovers-are-over"):
+                self._taking.remove(command)
+            raise
 
     @claim.validator
     def validate_claim(self, command: Claim) -> None:

@@ -1,9 +1,6 @@
-"""The activities an escalation's workflow calls, with the patience each deserves."""
-
-from datetime import timedelta
+"""The activities an escalation's workflow calls; nobody who waits for a human must be dropped for an outage."""
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities.signatures import (
@@ -17,46 +14,20 @@ with workflow.unsafe.imports_passed_through():
         RecordedEscalation,
     )
     from domain.escalation_timers import Look
-
-# As for tickets: forever, since nobody who waits for a human must be dropped for a database's outage.
-_FOREVER = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
-_ATTEMPT = timedelta(seconds=5)
+    from workflows.calling import call
 
 
 async def load(request: LoadEscalation) -> LoadedEscalation:
     """Read the conversation, and whether what is asked was dealt with before."""
-    loaded: LoadedEscalation = await workflow.execute_activity(
-        LOAD_ESCALATION,
-        request,
-        result_type=LoadedEscalation,
-        start_to_close_timeout=_ATTEMPT,
-        retry_policy=_FOREVER,
-        summary="Read the conversation",
-    )
-    return loaded
+    return await call(LOAD_ESCALATION, request, LoadedEscalation, "Read the conversation")
 
 
 async def record(batch: EscalationBatch) -> RecordedEscalation:
     """Write the batch to the read model, however long that takes."""
-    recorded: RecordedEscalation = await workflow.execute_activity(
-        RECORD_ESCALATION,
-        batch,
-        result_type=RecordedEscalation,
-        start_to_close_timeout=_ATTEMPT,
-        retry_policy=_FOREVER,
-        summary=f"Record {', '.join(dict.fromkeys(each.kind for each in batch.changes))} (v{batch.escalation.version})",
-    )
-    return recorded
+    kinds = ", ".join(dict.fromkeys(each.kind for each in batch.changes))
+    return await call(RECORD_ESCALATION, batch, RecordedEscalation, f"Record {kinds} (v{batch.escalation.version})")
 
 
 async def look_after(request: LookAfterEscalation) -> Look:
     """See whether the owner still owes an answer, and is still away."""
-    look: Look = await workflow.execute_activity(
-        LOOK_AFTER_ESCALATION,
-        request,
-        result_type=Look,
-        start_to_close_timeout=_ATTEMPT,
-        retry_policy=_FOREVER,
-        summary="Look whether its owner is there",
-    )
-    return look
+    return await call(LOOK_AFTER_ESCALATION, request, Look, "Look whether its owner is there")

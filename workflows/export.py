@@ -1,10 +1,8 @@
 """Gathering all that belongs to an organization, and letting go of it in time."""
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities.signatures import (
@@ -18,11 +16,10 @@ with workflow.unsafe.imports_passed_through():
         ExportRequest,
     )
     from domain.ladders import Frozen
+    from workflows.calling import UNHURRIED, Result, call
 
 PAGES_A_RUN = 500
 """Pages in one run's history."""
-
-_FOREVER = RetryPolicy(maximum_interval=timedelta(seconds=30))
 
 
 class StartExport(Frozen):
@@ -50,7 +47,7 @@ class ExportWorkflow:
     async def run(self, _: StartExport) -> None:
         request = self._at.request
         if self._at.files is None:
-            found: ExportFiles = await self._do(LIST_FILES, request, ExportFiles, "List the files")
+            found = await self._do(LIST_FILES, request, ExportFiles, "List the files")
             self._at = self._at.model_copy(update={"files": found.names})
         for written in range(PAGES_A_RUN + 1):
             if not self._at.files:
@@ -59,15 +56,15 @@ class ExportWorkflow:
                 workflow.continue_as_new(self._at)
             if not await self._write_page(request, self._at.files):
                 return
-        await self._do(FINISH_EXPORT, request, None, "Finish")
+        await self._do(FINISH_EXPORT, request, type(None), "Finish")
         await workflow.sleep(max(timedelta(), self._at.expires_at - workflow.now()), summary="Kept until then")
-        await self._do(EXPIRE_EXPORT, request, None, "Delete the pages")
+        await self._do(EXPIRE_EXPORT, request, type(None), "Delete the pages")
 
     async def _write_page(self, request: ExportRequest, files: tuple[str, ...]) -> bool:
         """Write the next page; false when the export has been given up."""
         at = self._at
         wanted = ExportPageRequest(**dict(request), file=files[0], number=at.number, after=at.after)
-        page: ExportedPage = await self._do(EXPORT_PAGE, wanted, ExportedPage, f"{files[0]}, page {at.number + 1}")
+        page = await self._do(EXPORT_PAGE, wanted, ExportedPage, f"{files[0]}, page {at.number + 1}")
         following = (
             {"files": files[1:], "number": 0, "after": None}
             if page.last is None
@@ -76,12 +73,5 @@ class ExportWorkflow:
         self._at = at.model_copy(update=following)
         return not page.given_up
 
-    async def _do(self, activity: str, request: ExportRequest, result: type[Any] | None, summary: str) -> Any:
-        return await workflow.execute_activity(
-            activity,
-            request,
-            result_type=result,
-            start_to_close_timeout=timedelta(seconds=60),
-            retry_policy=_FOREVER,
-            summary=summary,
-        )
+    async def _do(self, activity: str, request: ExportRequest, result: type[Result], summary: str) -> Result:
+        return await call(activity, request, result, summary, attempt=timedelta(seconds=60), retry=UNHURRIED)

@@ -5,7 +5,6 @@ from datetime import timedelta
 from uuid import UUID
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.workflow import ParentClosePolicy
 
@@ -13,9 +12,12 @@ with workflow.unsafe.imports_passed_through():
     from activities.signatures import FOLD_MAIL, PLAN_MAIL, FoldedMail, MailPlan, MemberMail, SendMail
     from domain.ids import mail_workflow_id
     from domain.ladders import Frozen
+    from workflows.calling import UNHURRIED, call
 
 MAILS_A_RUN = 100
 """Rounds in one run's history."""
+
+_ATTEMPT = timedelta(seconds=30)
 
 
 class StartGathering(Frozen):
@@ -56,15 +58,9 @@ class GatheringWorkflow:
         self._told = True
 
     async def _plan(self) -> MailPlan:
-        plan: MailPlan = await workflow.execute_activity(
-            PLAN_MAIL,
-            self._now(),
-            result_type=MailPlan,
-            start_to_close_timeout=timedelta(seconds=30),
-            retry_policy=_PATIENT,
-            summary="When is the next mail due?",
+        return await call(
+            PLAN_MAIL, self._now(), MailPlan, "When is the next mail due?", attempt=_ATTEMPT, retry=UNHURRIED
         )
-        return plan
 
     async def _rest_until_due(self, plan: MailPlan) -> None:
         assert plan.due_at is not None
@@ -76,14 +72,8 @@ class GatheringWorkflow:
                 )
 
     async def _mail(self) -> None:
-        folded: FoldedMail = await workflow.execute_activity(
-            FOLD_MAIL,
-            self._now(),
-            result_type=FoldedMail,
-            start_to_close_timeout=timedelta(seconds=30),
-            retry_policy=_PATIENT,
-            summary="Make one mail of what there is to tell",
-        )
+        summary = "Make one mail of what there is to tell"
+        folded = await call(FOLD_MAIL, self._now(), FoldedMail, summary, attempt=_ATTEMPT, retry=UNHURRIED)
         if folded.mail_id is None:
             return
         # Somebody may have found it lying about and sent it already.
@@ -97,6 +87,3 @@ class GatheringWorkflow:
 
     def _now(self) -> MemberMail:
         return MemberMail(member_id=self._member_id, now=workflow.now())
-
-
-_PATIENT = RetryPolicy(maximum_interval=timedelta(seconds=30))

@@ -3,10 +3,10 @@
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities.signatures import HAND_OUT, HandOut
+    from workflows.calling import call
 
 
 @workflow.defn(name="HandOut")
@@ -18,14 +18,4 @@ class HandOutWorkflow:
 
     @workflow.run
     async def run(self, request: HandOut) -> int:
-        told: int = await workflow.execute_activity(
-            HAND_OUT,
-            request,
-            result_type=int,
-            start_to_close_timeout=timedelta(seconds=60),
-            retry_policy=RetryPolicy(
-                initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10)
-            ),
-            summary="Hand out what waits",
-        )
-        return told
+        return await call(HAND_OUT, request, int, "Hand out what waits", attempt=timedelta(seconds=60))

@@ -4,11 +4,11 @@ from datetime import timedelta
 from uuid import UUID
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities.signatures import RELEASE_TICKETS, ReleasedTickets, ReleaseTickets
     from domain.ladders import Frozen
+    from workflows.calling import call
     from workflows.paging import page_by_page
 
 
@@ -40,7 +40,7 @@ class RemovalWorkflow:
 
     async def _release(self) -> bool:
         """Release the next page; whether there is another."""
-        released: ReleasedTickets = await workflow.execute_activity(
+        released = await call(
             RELEASE_TICKETS,
             ReleaseTickets(
                 organization_id=self._at.organization_id,
@@ -48,12 +48,9 @@ class RemovalWorkflow:
                 release_id=self._at.release_id,
                 after=self._at.after,
             ),
-            result_type=ReleasedTickets,
-            start_to_close_timeout=timedelta(seconds=60),
-            retry_policy=RetryPolicy(
-                initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10)
-            ),
-            summary=f"Release tickets ({self._at.told} so far)",
+            ReleasedTickets,
+            f"Release tickets ({self._at.told} so far)",
+            attempt=timedelta(seconds=60),
         )
         self._at = self._at.model_copy(update={"after": released.last, "told": self._at.told + released.told})
         return released.last is not None

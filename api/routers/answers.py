@@ -1,11 +1,12 @@
 """How a ticket is answered with: its document, its version, and what a client should know about the answer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from api.idempotency import REPLAYED
+from api.schemas.offer import OfferView
 from api.schemas.ticket import AcceptedView, TicketView
 from api.tickets import Answer
 from domain.clocks import Metric
@@ -26,10 +27,15 @@ def answer_headers(answer: Answer) -> dict[str, str]:
 
 
 def ticket_response(
-    answer: Answer, settings: Settings, *, status: int = 200, explanations: Mapping[Metric, str] | None = None
+    answer: Answer,
+    settings: Settings,
+    *,
+    status: int = 200,
+    explanations: Mapping[Metric, str] | None = None,
+    offers: Sequence[OfferView] = (),
 ) -> Response:
     """The ticket as a document."""
-    view = TicketView.of(answer.recorded, settings, explanations)
+    view = TicketView.of(answer.recorded, settings, explanations, offers)
     headers = {"ETag": f'"{view.version}"', **answer_headers(answer)}
     if status == 201:
         headers["Location"] = f"/api/v1/tickets/{view.id}"

@@ -97,7 +97,7 @@ async def merge_ticket(ticket_id: UUID, document: MergeDocument, tickets: Acting
     absorbed = absorb_of(source.ticket, command).request_id
     with tickets.services.read_model.watch(document.into) as watch:
         answer = await tickets.command(ticket_id, command, how.request)
-        if answer.recorded.ticket.merged_into == document.into:
+        if answer.recorded.ticket.merged_into == document.into and not await tickets.knows(document.into, absorbed):
             # Both tickets have changed: whoever reads the other one now shall see it.
             await tickets.shown(watch, await tickets.find(document.into), absorbed)
     return ticket_response(answer, tickets.services.settings)

@@ -14,6 +14,7 @@ from api.pagination import Page, Paging, after, after_number, encode_cursor
 from api.problems import Problem
 from api.routers.answers import accepted_response, ticket_response
 from api.schemas.fields import Moment, Sought
+from api.schemas.offer import OfferView
 from api.schemas.ticket import (
     AcceptedView,
     ActorView,
@@ -29,12 +30,13 @@ from api.schemas.ticket import (
 )
 from api.temporal_answers import RunEnded
 from api.tickets import Answer, Tickets
+from db.escalation_lists import live_beside
 from db.models import TicketEventRow, TicketRow
 from db.sla import load_sla_book
 from db.tickets import TicketFilter, TicketOrder, list_tickets, read_listed
 from domain.commands import Assign, ChangeStatus, Command, Edit, Escalate
 from domain.priority import Priority
-from domain.ticket import ChannelKind, Status
+from domain.ticket import ACTIVE, ChannelKind, Status, Ticket
 from domain.timers import timers
 
 router = APIRouter(prefix="/tickets", tags=["tickets"])
@@ -96,7 +98,16 @@ async def _command(tickets: Tickets, ticket_id: UUID, command: Command, how: Sen
         await tickets.submit(ticket_id, command, how.request)
         return accepted_response(AcceptedView(ticket_id=ticket_id, request_id=how.request.key))
     answer = await tickets.command(ticket_id, command, how.request)
-    return ticket_response(answer, tickets.services.settings)
+    offers = await _offers(tickets, answer.recorded.ticket)
+    return ticket_response(answer, tickets.services.settings, offers=offers)
+
+
+async def _offers(tickets: Tickets, ticket: Ticket) -> list[OfferView]:
+    """How to end what went with a ticket that is over."""
+    if ticket.status in ACTIVE:
+        return []
+    async with tickets.services.reads() as session:
+        return [OfferView.resolve_escalation(each) for each in await live_beside(session, ticket)]
 
 
 @router.post("", status_code=201, response_model=TicketView, summary="Create a ticket")
@@ -151,7 +162,8 @@ async def read_ticket(ticket_id: UUID, tickets: Acting) -> Response:
     recorded = await tickets.find(ticket_id)
     book = await load_sla_book(tickets.session, tickets.caller.organization_id)
     explanations = book.explanations(recorded.ticket, datetime.now(UTC))
-    return ticket_response(Answer(recorded), tickets.services.settings, explanations=explanations)
+    offers = await _offers(tickets, recorded.ticket)
+    return ticket_response(Answer(recorded), tickets.services.settings, explanations=explanations, offers=offers)
 
 
 @router.patch("/{ticket_id}", response_model=TicketView, responses=_ACCEPTED, summary="Edit title, priority or tags")

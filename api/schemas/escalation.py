@@ -9,10 +9,11 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, model_validator
 
 from api.schemas.fields import Document, ExternalId, Named, Reason, Title, View, named
+from api.schemas.offer import OfferView
 from domain.escalation import ESCALATION_TRANSITIONS, Escalation, EscalationStatus
 from domain.escalation_timers import receivers_of_step, step_in_words
 from domain.priority import Priority
-from domain.ticket import ChannelKind, Source
+from domain.ticket import ACTIVE, ChannelKind, Source
 
 
 class RaisedBy(StrEnum):
@@ -119,15 +120,6 @@ class TicketOfEscalation(View):
     status: str | None
 
 
-class OfferView(View):
-    """What can be done next, since one of the two is over: `resolve_ticket` or `resolve_escalation`."""
-
-    action: str
-    method: str
-    path: str
-    document: dict[str, str]
-
-
 class EscalationView(View):
     """A conversation that needs a human. ``version`` is its ``ETag``."""
 
@@ -208,13 +200,11 @@ def _next_notice(escalation: Escalation) -> NextNoticeView | None:
 def _offers(escalation: Escalation, ticket: TicketOfEscalation | None) -> list[OfferView]:
     if ticket is None or ticket.status is None:
         return []
-    over = ticket.status in ("resolved", "closed")
+    over = ticket.status not in ACTIVE
     if escalation.status is EscalationStatus.RESOLVED and not over:
-        path, document = f"/tickets/{ticket.id}/status", {"to": "resolved"}
-        return [OfferView(action="resolve_ticket", method="POST", path=path, document=document)]
+        return [OfferView.resolve_ticket(ticket.id)]
     if escalation.is_live and over:
-        path = f"/escalations/{escalation.id}/resolve"
-        return [OfferView(action="resolve_escalation", method="POST", path=path, document={})]
+        return [OfferView.resolve_escalation(escalation.id)]
     return []
 
 

@@ -1,6 +1,6 @@
 """Tickets as clients send and see them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -21,6 +21,7 @@ from api.schemas.fields import (
     View,
     named,
 )
+from api.schemas.offer import OfferView
 from api.schemas.sla import ClockView
 from db.tickets import RecordedTicket
 from domain.clocks import Metric
@@ -200,10 +201,17 @@ class TicketView(View):
     ladders: list[LadderView] = Field(description="Escalation ladders the ticket climbs.")
     timers: list[TimerView] = Field(description="What will happen by itself, the next first.")
     temporal_ui_url: str = Field(description="The ticket's workflow in the Temporal UI.")
+    offers: list[OfferView] = Field(
+        description="Of a resolved or closed ticket, how to end the escalations that went with it. Empty in lists."
+    )
 
     @classmethod
     def of(
-        cls, recorded: RecordedTicket, settings: Settings, explanations: Mapping[Metric, str] | None = None
+        cls,
+        recorded: RecordedTicket,
+        settings: Settings,
+        explanations: Mapping[Metric, str] | None = None,
+        offers: Sequence[OfferView] = (),
     ) -> "TicketView":
         """The view of a ticket; ``explanations`` are of its clocks."""
         ticket = recorded.ticket
@@ -224,6 +232,7 @@ class TicketView(View):
             ladders=[view for view in climbed if view],
             timers=[TimerView.of(timer) for timer in timers(ticket)],
             temporal_ui_url=ui_url(settings, ticket.id),
+            offers=list(offers),
         )
 
 

@@ -9,6 +9,7 @@ import psycopg
 
 from domain.mail import with_token
 from settings import Settings
+from tests.api.running import NO_TLS
 from tests.api.tenant import Json, Tenant
 
 PASSWORD = "seven green umbrellas"
@@ -39,7 +40,9 @@ class Browser:
 async def browsing(base_url: object) -> AsyncIterator[Browser]:
     """A browser without a cookie."""
     base = str(base_url).rstrip("/")
-    async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=30, headers={"Origin": base}) as client:
+    async with httpx.AsyncClient(
+        base_url=base, trust_env=False, timeout=30, verify=NO_TLS, headers={"Origin": base}
+    ) as client:
         yield Browser(client)
 
 

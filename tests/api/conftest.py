@@ -1,15 +1,31 @@
 """The API on the real parts: one server and one worker for all ordinary tests, one organization for each test."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 from temporalio.client import Client
 
 from embedded.temporal import EmbeddedTemporal
 from settings import Settings
 from tests.api.running import serving, settings_for, working
 from tests.api.tenant import Tenant, new_tenant
+
+
+@pytest.fixture(scope="package", autouse=True)
+def many_starts() -> Iterator[None]:
+    """What each start and stop of the API would take is less.
+
+    It hashes a password, for which the default takes 64 MiB and a tenth of a second, and rests before its process ends,
+    as ``tests.support.drain`` does here.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        cheap = partial(PasswordHasher, time_cost=1, memory_cost=64, parallelism=1)
+        patch.setattr("api.passwords.PasswordHasher", cheap)
+        patch.setattr("api.app.LAST_CALLS", 0)
+        yield
 
 
 @pytest.fixture(scope="package")

@@ -78,6 +78,7 @@ async def lived(http: httpx.AsyncClient) -> tuple[Tenant, list[Told]]:
     await tenant.post("/sla-policies", policy(first_response="PT0.4S", next_response="PT1H", resolution="PT2H"))
     team = await tenant.team(name="=Team")
     members = [await tenant.member(), await tenant.member()]
+    made: list[Json] = []
     for number in range(14):
         ticket = await tenant.ticket(
             tags=chance.sample(["refund", "vip", "login"], chance.randint(0, 2)),
@@ -87,6 +88,7 @@ async def lived(http: httpx.AsyncClient) -> tuple[Tenant, list[Told]]:
             team_id=chance.choice([team["id"], None]),
             assignee_id=chance.choice([*(each["id"] for each in members), None]),
         )
+        made.append(ticket)
         if number % 5 == 0:
             await _breached(tenant, ticket)
         for _ in range(chance.randint(0, 5)):
@@ -100,6 +102,7 @@ async def lived(http: httpx.AsyncClient) -> tuple[Tenant, list[Told]]:
                 await tenant.call(
                     "POST", f"/tickets/{ticket['id']}/status", {"to": f"{act}d" if act == "resolve" else act}
                 )
+    for ticket in made:
         await _comes_to_rest(tenant, ticket)
     told = [Told(ticket, await tenant.events(ticket)) async for ticket in tenant.pages("/tickets")]
     assert len(told) == 14

@@ -272,8 +272,9 @@ async def near(
 
 @pytest.mark.parametrize("fails", [(), (None, Failure.ERROR), (None, Failure.HANGS_UP_AFTER)], ids=str)
 async def test_an_agents_answer_is_said_in_chatwoot_once_and_does_not_come_back(
-    near: httpx.AsyncClient, fails: Sequence[Failure | None]
+    near: httpx.AsyncClient, fails: Sequence[Failure | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("domain.delivery.FIRST_WAIT", timedelta(seconds=0.2))
     tenant = await new_tenant(near)
     async with chatwoot_server() as installation:
         chat = installation.conversation()

@@ -8,7 +8,7 @@ from joserfc.jwk import RSAKey
 from settings import Settings
 from tests.api.browser import Browser, browsing, joined, token_to
 from tests.api.oidc_provider import CLIENT, SECRET, Provider, providing
-from tests.api.running import serving, settings_for
+from tests.api.running import NO_TLS, serving, settings_for
 from tests.api.tenant import Tenant, new_tenant
 from tests.api.test_doors import NOWHERE, SIGN_UP, execute
 
@@ -59,7 +59,7 @@ async def come_in(browser: Browser, provider: Provider, **changed: str) -> httpx
     began = await browser.call("GET", "/sign-in/oidc", params={"return_to": "/tickets"})
     assert began.status_code == 302, began.text
     assert began.headers["Location"].startswith(f"{provider.issuer}/authorize?")
-    async with httpx.AsyncClient(trust_env=False) as there:
+    async with httpx.AsyncClient(trust_env=False, verify=NO_TLS) as there:
         back = httpx.URL((await there.get(began.headers["Location"])).headers["Location"])
     assert back.copy_with(query=None) == httpx.URL("http://baton.test/api/v1/sign-in/oidc/callback")
     return await browser.client.get(back.path, params=dict(back.params) | changed)

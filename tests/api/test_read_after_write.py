@@ -31,7 +31,7 @@ async def write_and_read(tenant: Tenant, member: Json, rounds: int, before_each:
         assert (await tenant.get("/tickets", tag=f"round {number}"))["items"] == [answer.json()]
 
 
-@pytest.mark.parametrize("rounds", [10, pytest.param(300, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
+@pytest.mark.parametrize("rounds", [5, pytest.param(300, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
 async def test_every_read_straight_after_a_write_shows_it(tenant: Tenant, rounds: int) -> None:
     async def nothing() -> None:
         pass
@@ -51,7 +51,7 @@ async def test_reads_show_writes_while_the_listening_connection_is_cut(tenant: T
             )
             cuts += len(await ended.fetchall())
 
-        await write_and_read(tenant, await tenant.member(), 8, cut)
+        await write_and_read(tenant, await tenant.member(), 4, cut)
 
     assert cuts >= 2
 
@@ -65,7 +65,7 @@ async def test_reads_show_writes_while_the_listening_connection_is_cut(tenant: T
 async def test_what_was_said_can_be_read_at_once(tenant: Tenant, kind: str) -> None:
     ticket = await tenant.ticket()
     path = f"/tickets/{ticket['id']}/{kind}"
-    for number in range(10):
+    for number in range(5):
         document = {"body": f"Line {number}", **({"author": "customer"} if kind == "messages" else {})}
         said = await tenant.post(path, document)
         assert [row async for row in tenant.pages(path)][-1] == said

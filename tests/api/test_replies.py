@@ -91,7 +91,10 @@ async def test_an_answer_goes_out_once_and_says_so(desk: Tenant, platform: Recei
     assert waits["waiting_since"] is None, "the customer is answered"
 
 
-async def test_a_failing_receiver_gets_an_answer_when_it_is_well_again(desk: Tenant, platform: Receiver) -> None:
+async def test_a_failing_receiver_gets_an_answer_when_it_is_well_again(
+    desk: Tenant, platform: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("domain.delivery.FIRST_WAIT", timedelta(seconds=0.2))
     held = await conversation(desk, platform)
     platform.will([Does.FAIL])
     said = await desk.post(f"/conversations/{held['external_id']}/replies", {"body": "On its way."})
@@ -190,8 +193,9 @@ async def test_another_answer_under_the_same_key_is_refused(desk: Tenant, platfo
 
 
 async def test_without_a_secret_an_answer_waits_and_a_new_secret_is_shown_once(
-    desk: Tenant, platform: Receiver
+    desk: Tenant, platform: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("domain.delivery.FIRST_WAIT", timedelta(seconds=0.2))
     held = await conversation(desk, platform, secret=False)
     said = await desk.post(f"/conversations/{held['external_id']}/replies", {"body": "Hello."})
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
+import httpx
 import psycopg
 import pytest
 from psycopg import sql
@@ -17,7 +18,7 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 import db.tickets
-from db.engine import Sessions, make_application_engine, make_reads, make_sessions
+from db.engine import Sessions, make_application_engine, make_reading_engine, make_reads, make_sessions
 from db.models import (
     ApiKey,
     Member,
@@ -66,6 +67,14 @@ async def engine(walled: Settings) -> AsyncIterator[AsyncEngine]:
     await engine.dispose()
 
 
+@pytest.fixture
+async def reads(walled: Settings) -> AsyncIterator[Sessions]:
+    """On one connection too."""
+    engine = make_reading_engine(walled)
+    yield make_reads(engine)
+    await engine.dispose()
+
+
 @dataclass(frozen=True)
 class Two:
     """Two organizations with a ticket, a message, a member and a team each."""
@@ -83,24 +92,24 @@ class Two:
         return UUID(self.theirs.id)
 
 
-@pytest.fixture
-async def two(tenant: Tenant) -> Two:
-    other = await new_tenant(tenant.client)
+@pytest.fixture(scope="module")
+async def two(http: httpx.AsyncClient) -> Two:
+    """The same for all tests here, which leave them as they are."""
+    mine, theirs = await new_tenant(http), await new_tenant(http)
     tickets = {}
-    for each in (tenant, other):
+    for each in (mine, theirs):
         ticket = await each.ticket("in_progress")
         assert (await each.message(ticket)).is_success
         member = await each.member()
         await each.team(member_ids=[member["id"]])
         tickets[each.id] = ticket["id"]
-    return Two(tenant, other, tickets)
+    return Two(mine, theirs, tickets)
 
 
-@pytest.fixture(params=[make_sessions, make_reads], ids=["in transactions", "statement by statement"])
-def sessions(engine: AsyncEngine, request: pytest.FixtureRequest) -> Sessions:
+@pytest.fixture(params=["in transactions", "statement by statement"])
+def sessions(engine: AsyncEngine, reads: Sessions, request: pytest.FixtureRequest) -> Sessions:
     """Both ways in which the application talks to Postgres."""
-    made: Sessions = request.param(engine)
-    return made
+    return make_sessions(engine) if request.param == "in transactions" else reads
 
 
 async def test_queries_without_a_filter_see_the_callers_rows_only(sessions: Sessions, two: Two) -> None:
@@ -154,10 +163,9 @@ async def test_who_works_for_nobody_sees_nothing(sessions: Sessions, two: Two) -
 
 
 async def test_a_connection_keeps_for_whom_it_works_through_rollbacks_and_failures(
-    engine: AsyncEngine, two: Two
+    sessions: Sessions, two: Two
 ) -> None:
     count = select(TicketRow.organization_id)
-    sessions, reads = make_sessions(engine), make_reads(engine)
     with within(two.me):
         async with sessions() as session:
             await session.scalars(count)
@@ -171,17 +179,14 @@ async def test_a_connection_keeps_for_whom_it_works_through_rollbacks_and_failur
             await session.rollback()
             assert set(await session.scalars(count)) == {two.them}
     with within(two.me):
-        async with reads() as session:
+        async with sessions() as session:
             assert set(await session.scalars(count)) == {two.me}
     with whichever_organization():
-        async with reads() as session:
+        async with sessions() as session:
             assert set(await session.scalars(count)) == {two.me}
 
 
-async def test_a_connection_that_died_in_the_pool_is_replaced(
-    settings: Settings, engine: AsyncEngine, two: Two
-) -> None:
-    reads = make_reads(engine)
+async def test_a_connection_that_died_in_the_pool_is_replaced(settings: Settings, reads: Sessions, two: Two) -> None:
     with within(two.me):
         async with reads() as session:
             pid = await session.scalar(select(func.pg_backend_pid()))
@@ -244,13 +249,13 @@ def test_every_table_has_its_wall(settings: Settings) -> None:
 async def test_a_route_whose_query_forgot_the_organization_still_answers_404(
     two: Two, monkeypatch: pytest.MonkeyPatch, forgetful: str
 ) -> None:
+    ticket_id = (await two.theirs.ticket("in_progress"))["id"]
     whole = getattr(db.tickets, forgetful)
     conditions = [each for each in whole._where_criteria if "organization" not in str(each)]
     assert len(conditions) == len(whole._where_criteria) - 1
     careless = whole._generate()
     careless._where_criteria = tuple(conditions)
     monkeypatch.setattr(db.tickets, forgetful, careless)
-    ticket_id = two.tickets[two.theirs.id]
     for method, path, document in (
         ("GET", f"/tickets/{ticket_id}", None),
         ("POST", f"/tickets/{ticket_id}/status", {"to": "waiting"}),
@@ -269,9 +274,7 @@ async def test_lists_whose_query_forgot_the_organization_show_the_callers_ticket
     assert listed == [two.tickets[two.mine.id]]
 
 
-async def test_tasks_of_one_process_work_for_their_own_organization(engine: AsyncEngine, two: Two) -> None:
-    reads = make_reads(engine)
-
+async def test_tasks_of_one_process_work_for_their_own_organization(reads: Sessions, two: Two) -> None:
     async def owners(organization_id: UUID) -> set[UUID]:
         enter(organization_id)
         found = set()
@@ -285,8 +288,8 @@ async def test_tasks_of_one_process_work_for_their_own_organization(engine: Asyn
     assert await asyncio.gather(*map(owners, wanted)) == [{each} for each in wanted]
 
 
-async def test_the_application_signs_in_as_nobody_else(engine: AsyncEngine) -> None:
-    async with make_reads(engine)() as session:
+async def test_the_application_signs_in_as_nobody_else(sessions: Sessions) -> None:
+    async with sessions() as session:
         assert await session.scalar(text("SELECT current_user || ' ' || session_user")) == f"{ROLE} {LOGIN}"
 
 
@@ -294,10 +297,10 @@ Block = Callable[[], AbstractContextManager[None]]
 
 
 @pytest.mark.parametrize("block", [every_organization, whichever_organization, lambda: within(uuid4())])
-async def test_a_block_ends_where_it_ends(engine: AsyncEngine, two: Two, block: Block) -> None:
+async def test_a_block_ends_where_it_ends(reads: Sessions, two: Two, block: Block) -> None:
     with ExitStack() as stack:
         stack.enter_context(block())
-        async with make_reads(engine)() as session:
+        async with reads() as session:
             await session.execute(select(TicketRow.id))
-    async with make_reads(engine)() as session:
+    async with reads() as session:
         assert list(await session.scalars(select(TicketRow.id))) == []

@@ -60,7 +60,7 @@ async def test_a_note_that_names_nobody_known_is_refused_and_not_kept(tenant: Te
 
 
 async def test_watchers_are_told_what_the_assignee_is_told_each_once(tenant: Tenant) -> None:
-    await tenant.post("/sla-policies", policy(resolution="PT0.5S"))
+    await tenant.post("/sla-policies", policy(resolution="PT2S"))  # time to watch and to leave
     assignee, watcher, left, nobody = [await tenant.member() for _ in range(4)]
     ticket = await tenant.ticket(assignee_id=assignee["id"])
     for member in (assignee, watcher, left):

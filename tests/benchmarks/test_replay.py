@@ -7,14 +7,24 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
+from pydantic import SecretStr
+from rich.console import Console
 from temporalio.client import Client
 
+from benchmarks.replay.journal import Header, open_journal
+from benchmarks.replay.pace import Pace
+from benchmarks.replay.plan import plan
+from benchmarks.replay.session import Session
+from benchmarks.replay.stack import Target
+from benchmarks.replay.stream import read_stream
+from benchmarks.replay.tenants import MEMBERS, CannotPrepare
 from embedded.temporal import EmbeddedTemporal
 from settings import Settings
 from tests.api.running import OPERATOR_KEY, serving, settings_for, working
@@ -74,7 +84,7 @@ class Replay:
     def state(self) -> Path:
         return self.folder / "state.jsonl"
 
-    async def start(self, *where: str, **environment: str) -> asyncio.subprocess.Process:
+    async def start(self, *where: str) -> asyncio.subprocess.Process:
         stream = write(self.folder / "stream.jsonl", lines(self.messages))
         options = {"--state": self.state, "--json": self.folder / "report.json", "--seed": self.seed}
         return await asyncio.create_subprocess_exec(
@@ -92,7 +102,7 @@ class Replay:
                 "0.1",
                 *(str(word) for option in options.items() for word in option),
             ),
-            env=self.baton.environment | environment,
+            env=self.baton.environment,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
@@ -106,6 +116,16 @@ class Replay:
         self.output.append(output.decode())
         assert process.returncode is not None
         return process.returncode
+
+    async def reaches(self, steps: int, process: asyncio.subprocess.Process) -> None:
+        """Wait until so many steps are acknowledged."""
+
+        def reached() -> bool:
+            if process.returncode is not None:
+                pytest.fail("it ended before")  # no assertion: waiting longer would not help
+            return self.acknowledged() >= steps
+
+        await eventually(reached, timeout=180)
 
     def organizations(self) -> dict[str, str]:
         """Their ids by brand."""
@@ -223,15 +243,15 @@ async def test_clocks_run_by_themselves_on_the_streams_time(finished: Replay) ->
 async def test_a_replay_killed_and_stopped_half_way_accounts_for_every_message_once(
     baton: Baton, tmp_path: Path
 ) -> None:
-    replay = Replay(baton, tmp_path, messages=30, seed=2, speed_up=200_000)
+    replay = Replay(baton, tmp_path, messages=20, seed=2, speed_up=200_000)
     process = await replay.start()
-    await eventually(lambda: replay.acknowledged() >= 15, timeout=90)
+    await replay.reaches(6, process)
     process.kill()
     await replay.end(process)
     killed_at = replay.acknowledged()
 
     process = await replay.start()
-    await eventually(lambda: replay.acknowledged() >= killed_at + 15, timeout=90)
+    await replay.reaches(killed_at + 6, process)
     process.send_signal(signal.SIGINT)
     assert await replay.end(process) == 130
     assert "Run the same command to go on" in replay.output[-1]
@@ -240,7 +260,7 @@ async def test_a_replay_killed_and_stopped_half_way_accounts_for_every_message_o
     assert await replay.run() == 0, replay.output
     assert f"Going on: {stopped_at} of " in replay.output[-1]
     messages = replay.report()["reconciliation"]["messages"]
-    assert (messages["stored_once"], messages["told_once"] + messages["without_ticket"]) == (30, 30)
+    assert (messages["stored_once"], messages["told_once"] + messages["without_ticket"]) == (20, 20)
     assert messages["unknown"] == 0
 
 
@@ -313,21 +333,39 @@ def _status(replay: Replay, ticket: object) -> str:
 
 
 AWAY = "127.0.0.1:9"
-UNUSABLE_PLACES = {
-    "the API is away": ({}, ("--url", f"http://{AWAY}"), f"No API that can work answers at http://{AWAY}"),
-    "Temporal is away": ({"BATON_TEMPORAL_ADDRESS": AWAY}, (), f"Temporal does not answer at {AWAY}"),
-    "another operator's key": ({"BATON_OPERATOR_KEY": "x"}, (), "does not take this operator key"),
-    "no operator's key": ({"BATON_OPERATOR_KEY": ""}, (), "Give the API's operator key in BATON_OPERATOR_KEY"),
+UNUSABLE_PLACES: dict[str, tuple[dict[str, object], str]] = {
+    "Temporal is away": ({"temporal_address": AWAY}, f"Temporal does not answer at {AWAY}"),
+    "another operator's key": ({"operator_key": SecretStr("x")}, "does not take this operator key"),
+    "no operator's key": ({"operator_key": None}, "Give the API's operator key in BATON_OPERATOR_KEY"),
 }
 
 
-@pytest.mark.parametrize(("environment", "where", "said"), UNUSABLE_PLACES.values(), ids=UNUSABLE_PLACES)
+@pytest.mark.parametrize(("settings", "said"), UNUSABLE_PLACES.values(), ids=UNUSABLE_PLACES)
 async def test_a_place_that_cannot_be_used_is_refused_with_what_to_do(
-    environment: dict[str, str], where: tuple[str, ...], said: str, baton: Baton, tmp_path: Path
+    settings: dict[str, object], said: str, baton: Baton, tmp_path: Path
 ) -> None:
+    stream = read_stream(write(tmp_path / "stream.jsonl", lines(4)))
+    header = Header(digest=stream.digest, seed=1, speed_up=SPEED_UP, target="a place", run="r")
+    with open_journal(tmp_path / "state.jsonl", header) as journal:
+        session = Session(
+            stream=stream,
+            plans=plan(stream, header.seed, MEMBERS),
+            pace=Pace(SPEED_UP),
+            journal=journal,
+            target=Target(str(baton.http.base_url), baton.settings.model_copy(update=settings)),
+            concurrency=1,
+            console=Console(file=StringIO()),
+            stop=asyncio.Event(),
+        )
+        with pytest.raises(CannotPrepare, match=said):
+            await session.run()
+        assert not journal.done
+
+
+async def test_a_command_whose_api_is_away_says_what_to_do_and_fails(baton: Baton, tmp_path: Path) -> None:
     replay = Replay(baton, tmp_path)
-    assert await replay.end(await replay.start(*where, **environment)) == 2
-    assert said in " ".join(replay.output[-1].split())
+    assert await replay.run("--url", f"http://{AWAY}") == 2
+    assert f"No API that can work answers at http://{AWAY}. Start it" in " ".join(replay.output[-1].split())
     assert replay.acknowledged() == 0
 
 

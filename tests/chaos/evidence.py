@@ -66,7 +66,8 @@ class Evidence:
             return Retold((), problem="its story has no beginning")
         start = beginning(Ticket.model_validate(events[0]["answer"]))
         teller = Teller(self.tables.rules[row["organization_id"]], self._disturbed)
-        return teller.tell(start, events, self._asked, self.tables.at)
+        held = Ticket.model_validate(row["state"])
+        return teller.tell(start, events, self._asked, held, self.tables.at)
 
     def _disturbed(self, since: datetime, until: datetime) -> bool:
         return any(outage.began <= until and since <= outage.ended + AFTERMATH for outage in self.history.outages)

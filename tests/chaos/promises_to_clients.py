@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
+from domain.events import EventKind
 from tests.chaos.evidence import Evidence
 from tests.chaos.journal import Command, Verdict, What
 from tests.chaos.reading import Row
@@ -40,7 +41,8 @@ def was_so_already(evidence: Evidence, command: Command) -> bool:
     if command.sent.what is not What.ASSIGN or answered is None or answered.version is None or not command.ticket:
         return False
     events = evidence.events.get(UUID(command.ticket), [])
-    first = max((event["version"] for event in events if event["at"] <= command.sent.at), default=1)
+    before = (event["version"] for event in events if event["at"] <= command.sent.at)
+    first = max((version for version in before if version <= answered.version), default=1)
     return any(
         all(held.get(name) == body[name] for name in ("team_id", "assignee_id") if name in body)
         for held in (_held(events, version) for version in range(first, answered.version + 1))
@@ -67,7 +69,10 @@ def _other_answers(command: Command, what: str, effect: Row) -> Iterator[Finding
         if version is not None and version != effect["version"] and not (pending and version > effect["version"]):
             yield Finding(Wrong.ANSWER, f"{what}: answered with v{version}, is v{effect['version']}")
     for again in command.repeated:
-        if not 200 <= again.status < 300:
+        if effect["kind"] == EventKind.COMMAND_REFUSED:  # what nobody waited for: the first who asks again is told
+            if not 400 <= again.status < 500:
+                yield Finding(Wrong.ANSWER, f"{what}: refused, sent again, answered {again.status}")
+        elif not 200 <= again.status < 300:
             yield Finding(Wrong.ANSWER, f"{what}: sent again, answered {again.status}")
         elif again.fact != command.answered.fact:
             yield Finding(Wrong.ANSWER, f"{what}: sent again, is another message")

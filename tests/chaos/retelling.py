@@ -28,7 +28,8 @@ from tests.chaos.reading import Row, Settled
 
 UNRECORDED = timedelta(seconds=10)
 """How long recording may take while nothing is disturbed: the machine may be busy."""
-_MOST_PATHS = 16
+_MOST_PATHS = 32
+_MOST_UNRECORDED = 12
 
 
 class Fate(StrEnum):
@@ -89,8 +90,10 @@ class Teller:
         self._rules = rules
         self._disturbed = disturbed
 
-    def tell(self, start: Ticket, events: Sequence[Row], asked: Mapping[str, Asked], until: datetime) -> Retold:
-        """Follow ``events`` from ``start``, a ticket at version 0; ``until`` is when they were read."""
+    def tell(
+        self, start: Ticket, events: Sequence[Row], asked: Mapping[str, Asked], held: Ticket, until: datetime
+    ) -> Retold:
+        """Follow ``events`` from ``start``, a ticket at version 0, to ``held``; ``until`` is when they were read."""
         paths = [_Path(start)]
         index = 0
         while index < len(events):
@@ -104,12 +107,13 @@ class Teller:
             index += len(steps[0].story.events)
             paths = _distinct(after for step in steps for after in self._after(step))
         ends = [path for path in paths if not path.unrecorded]
+        taken = next((end for end in ends if undated(end.ticket) == undated(held)), ends[0])
         unfired = [
             TimerFate(timer.kind, timer.metric, timer.due_at, Fate.UNFIRED, until)
-            for timer in timers(ends[0].ticket)
+            for timer in timers(taken.ticket)
             if timer.due_at < until
         ]
-        return Retold([undated(end.ticket) for end in ends], (*ends[0].fates, *unfired), ends[0].told)
+        return Retold([undated(end.ticket) for end in ends], (*taken.fates, *unfired), taken.told)
 
     def terms(self, ticket: Ticket, need: Wanted) -> Terms:
         """What the organization's rules say to a ticket that wants to know."""
@@ -230,7 +234,7 @@ class Teller:
         yield _Path(whole, (), fates, told)
         if ticket.status is Status.CLOSED and whole == ticket:
             return
-        yield _Path(ticket, (*path.unrecorded, ticket)[-6:], fates, told)
+        yield _Path(ticket, (*path.unrecorded, ticket)[-_MOST_UNRECORDED:], fates, told)
         for earlier in path.unrecorded:
             informed = self._adopted(ticket, earlier)  # by the answer to what was recorded before this story
             yield _Path(self._adopted(informed, informed), (), fates, told)

@@ -8,7 +8,7 @@ import pytest
 from tests.chaos.checker import check
 from tests.chaos.conftest import CalmRun
 from tests.chaos.evidence import by
-from tests.chaos.journal import Answered, Command, Verdict, What
+from tests.chaos.journal import Answered, Command, Repeated, Verdict, What
 from tests.chaos.reading import Listed, Row, Tables, WorkflowReading
 from tests.chaos.report import Report, Wrong
 from tests.chaos.retelling import Fate
@@ -269,6 +269,23 @@ def reassigned(run: CalmRun) -> tuple[Command, Answered, Row]:
                 if event["version"] > answer.version and "assignee_id" in event["changes"]:
                     return command, answer, event
     raise AssertionError("no ticket was assigned twice")
+
+
+@pytest.mark.parametrize(("status", "wrong"), [(409, False), (200, True)])
+async def test_refusal_nobody_waited_for_is_told_to_whoever_asks_again(
+    calm_run: CalmRun, status: int, wrong: bool
+) -> None:
+    command = next(each for each in calm_run.history.of(Verdict.ACKNOWLEDGED) if each.sent.what is What.EDIT)
+    tables = await calm_run.altered(
+        f"UPDATE ticket_events SET kind = 'command_refused' WHERE request_id = '{command.key}'"
+    )
+    before = list(command.repeated)
+    command.repeated = [Repeated(command=command.key, status=status)]
+    try:
+        findings = found(calm_run, tables).findings
+    finally:
+        command.repeated = before
+    assert any(each.wrong is Wrong.ANSWER for each in findings) == wrong
 
 
 async def test_workflow_that_is_missing_or_holds_another_state_is_found(calm_run: CalmRun) -> None:

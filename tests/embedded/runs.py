@@ -45,7 +45,7 @@ class Site:
         """What a start that cannot succeed says before it ends, which has to be with exit code 1."""
         run = self.start(**environment)
         try:
-            eventually_sync(lambda: run.process.poll() is not None or "curl " in run.said, timeout=90)
+            eventually_sync(lambda: run.process.poll() is not None or "curl " in run.said, timeout=120, every=0.05)
             assert run.process.poll() == 1, run.said
         finally:
             run.end()
@@ -74,9 +74,20 @@ class Run:
         return self._said.read_text()
 
     def wait_up(self) -> "Run":
-        eventually_sync(lambda: "curl " in self.said or self.process.poll() is not None, timeout=90)
+        eventually_sync(lambda: "curl " in self.said or self.process.poll() is not None, timeout=180, every=0.1)
         assert self.process.poll() is None, self.said
         self._children = psutil.Process(self.process.pid).children(recursive=True)
+        return self
+
+    def wait_begun(self, *command: str) -> "Run":
+        """Until the child exists whose command line ends in ``command``; it may be long before it is of any use."""
+
+        def begun() -> bool:
+            assert self.process.poll() is None, self.said
+            self._children = psutil.Process(self.process.pid).children(recursive=True)
+            return any(_ends_in(child, command) for child in self._children)
+
+        eventually_sync(begun, timeout=120, every=0.1)
         return self
 
     @property
@@ -100,17 +111,17 @@ class Run:
 
     def part(self, *command: str) -> psutil.Process:
         """The child whose command line ends in ``command``."""
-        (found,) = (child for child in self._children if tuple(child.cmdline()[-len(command) :]) == command)
+        (found,) = (child for child in self._children if _ends_in(child, command))
         return found
 
     def interrupt(self) -> int:
         """Ctrl-C; returns the exit code."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=120)
 
     def left_behind(self) -> list[dict[str, Any]]:
         """Processes of this run that still live; waits a moment for those that are on their way out."""
-        _gone, alive = psutil.wait_procs({*self._children, *self.site.processes()}, timeout=3)
+        _gone, alive = psutil.wait_procs({*self._children, *self.site.processes()}, timeout=10)
         return [process.as_dict(["pid", "cmdline"]) for process in alive]
 
     def end(self) -> None:
@@ -120,3 +131,10 @@ class Run:
         self.process.kill()
         self.process.wait()
         psutil.wait_procs(self._children, timeout=10)
+
+
+def _ends_in(process: psutil.Process, command: tuple[str, ...]) -> bool:
+    try:
+        return tuple(process.cmdline()[-len(command) :]) == command
+    except psutil.NoSuchProcess:
+        return False

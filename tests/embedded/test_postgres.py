@@ -17,19 +17,38 @@ from embedded.process import EmbeddedError
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another user for Postgres")
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
+def private(folder: Path) -> Path:
     """A folder nobody else can look into, as a user's home is."""
-    folder = tmp_path / "home"
     folder.mkdir(mode=0o700)
     return folder
 
 
 @pytest.fixture
-def server(home: Path, refuge: Path) -> Iterator[EmbeddedPostgres]:
+def home(tmp_path: Path) -> Path:
+    return private(tmp_path / "home")
+
+
+@pytest.fixture
+def fresh(home: Path, refuge: Path) -> Iterator[EmbeddedPostgres]:
+    """One that has never run; its first start makes its data, which takes a second."""
     server = make(home, refuge)
     yield server
     server.destroy()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, refuge: Path) -> Iterator[EmbeddedPostgres]:
+    server = make(private(tmp_path_factory.mktemp("shared") / "home"), refuge)
+    yield server
+    server.destroy()
+
+
+@pytest.fixture
+def server(shared: EmbeddedPostgres) -> EmbeddedPostgres:
+    """One that runs, and will for the next test whatever becomes of it in this one, as long as its data stays good."""
+    if shared.pid is None or shared.poll() is not None:
+        up(shared)
+    return shared
 
 
 def make(home: Path, refuge: Path, password: str | None = None) -> EmbeddedPostgres:
@@ -55,7 +74,6 @@ def query(server: EmbeddedPostgres, text: str) -> object:
 
 
 def test_data_is_kept_across_a_restart(server: EmbeddedPostgres) -> None:
-    up(server)
     with psycopg.connect(server.dsn) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
     assert server.stop()
@@ -79,7 +97,6 @@ def test_data_is_safe_from_power_cuts_unless_a_test_asks_otherwise(home: Path, r
 
 
 def test_only_this_machine_gets_in_and_only_with_the_password(server: EmbeddedPostgres) -> None:
-    up(server)
     listening = {c.laddr.ip for c in psutil.Process(server.pid).net_connections() if c.status == psutil.CONN_LISTEN}
     assert listening == {LOOPBACK}
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
@@ -87,17 +104,17 @@ def test_only_this_machine_gets_in_and_only_with_the_password(server: EmbeddedPo
 
 
 @as_root
-def test_root_keeps_every_existing_folder_as_it_is(server: EmbeddedPostgres, home: Path) -> None:
+def test_root_keeps_every_existing_folder_as_it_is(fresh: EmbeddedPostgres, home: Path) -> None:
     folders = [home, *home.parents]
     before = [(folder.stat().st_mode, folder.stat().st_uid) for folder in folders]
-    up(server)
+    up(fresh)
     assert [(folder.stat().st_mode, folder.stat().st_uid) for folder in folders] == before
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
-    assert psutil.Process(server.pid).uids().effective != 0
+    assert psutil.Process(fresh.pid).uids().effective != 0
     # The data is behind a link, in a folder only Postgres' own user can open.
-    assert server.folder.is_symlink()
-    assert stat.S_IMODE(server.folder.stat().st_mode) == 0o700
-    assert server.folder.stat().st_uid == psutil.Process(server.pid).uids().effective
+    assert fresh.folder.is_symlink()
+    assert stat.S_IMODE(fresh.folder.stat().st_mode) == 0o700
+    assert fresh.folder.stat().st_uid == psutil.Process(fresh.pid).uids().effective
 
 
 @as_root
@@ -132,14 +149,12 @@ def test_root_copies_programs_its_user_cannot_reach(
 
 
 def test_a_crashed_server_starts_again(server: EmbeddedPostgres) -> None:
-    up(server)
     server.kill()
     up(server)
     assert query(server, "SELECT 1") == 1
 
 
 def test_a_stale_pid_file_with_a_living_number_is_no_obstacle(server: EmbeddedPostgres) -> None:
-    up(server)
     pid_file = server.folder.resolve() / "cluster" / "postmaster.pid"
     left_behind = pid_file.read_text().splitlines()
     server.stop()
@@ -149,12 +164,11 @@ def test_a_stale_pid_file_with_a_living_number_is_no_obstacle(server: EmbeddedPo
 
 
 def test_a_second_server_on_the_same_data_is_refused(
-    server: EmbeddedPostgres, home: Path, refuge: Path, monkeypatch: pytest.MonkeyPatch
+    server: EmbeddedPostgres, refuge: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    up(server)
     monkeypatch.setattr("embedded.postgres.LEAVING", 0.1)
     with pytest.raises(EmbeddedError, match=rf"process {server.pid}.*kill -INT {server.pid}"):
-        make(home, refuge).start()
+        make(server.folder.parent, refuge).start()
     assert query(server, "SELECT 1") == 1
 
 
@@ -169,46 +183,56 @@ def test_a_second_server_on_the_same_data_is_refused(
 def test_damaged_data_is_explained_with_a_way_out(
     server: EmbeddedPostgres, name: str, content: str | None, says: str
 ) -> None:
-    up(server)
     server.stop()
     file = server.folder.resolve() / "cluster" / name
+    whole = file.read_bytes()
     if content is None:
         file.unlink()
     else:
         file.write_text(content)
-    with pytest.raises(EmbeddedError, match=says) as caught:
-        up(server)
+    try:
+        with pytest.raises(EmbeddedError, match=says) as caught:
+            up(server)
+    finally:
+        restored(file, whole)
     assert f"mv {server.folder} {server.folder}.damaged" in str(caught.value)
 
 
-def test_moving_damaged_data_away_gives_an_empty_database(server: EmbeddedPostgres, home: Path) -> None:
-    up(server)
-    with psycopg.connect(server.dsn) as connection:
+def restored(file: Path, whole: bytes) -> None:
+    """The file as it was, and of whose it was, which as root is not us."""
+    file.write_bytes(whole)
+    owner = file.parent.stat()
+    os.chown(file, owner.st_uid, owner.st_gid)
+    file.chmod(0o600)
+
+
+def test_moving_damaged_data_away_gives_an_empty_database(fresh: EmbeddedPostgres, home: Path) -> None:
+    up(fresh)
+    with psycopg.connect(fresh.dsn) as connection:
         connection.execute("CREATE TABLE old AS SELECT 1")
-    server.stop()
+    fresh.stop()
     moved = home / "postgres.damaged"
-    real = server.folder.resolve()
-    server.folder.rename(moved)
+    real = fresh.folder.resolve()
+    fresh.folder.rename(moved)
     try:
-        up(server)
-        assert query(server, "SELECT to_regclass('old')") is None
+        up(fresh)
+        assert query(fresh, "SELECT to_regclass('old')") is None
     finally:
         shutil.rmtree(real, ignore_errors=True)
 
 
-def test_half_made_data_is_made_anew(server: EmbeddedPostgres) -> None:
-    up(server)
-    server.stop()
-    cluster = server.folder.resolve() / "cluster"
+def test_half_made_data_is_made_anew(fresh: EmbeddedPostgres) -> None:
+    up(fresh)
+    fresh.stop()
+    cluster = fresh.folder.resolve() / "cluster"
     cluster.rename(cluster.with_name("cluster.unfinished"))  # as a kill during initdb leaves it
-    up(server)
-    assert query(server, "SELECT 1") == 1
+    up(fresh)
+    assert query(fresh, "SELECT 1") == 1
 
 
-def test_a_lost_password_is_explained(server: EmbeddedPostgres, home: Path, refuge: Path) -> None:
-    up(server)
+def test_a_lost_password_is_explained(server: EmbeddedPostgres, refuge: Path) -> None:
     server.stop()
-    other = make(home, refuge, new_password())
+    other = make(server.folder.parent, refuge, new_password())
     try:
         with pytest.raises(EmbeddedError, match="lets nobody in"):
             up(other)
@@ -216,19 +240,18 @@ def test_a_lost_password_is_explained(server: EmbeddedPostgres, home: Path, refu
         other.stop()
 
 
-def test_a_taken_port_is_named_with_its_holder_and_the_variable(server: EmbeddedPostgres) -> None:
+def test_a_taken_port_is_named_with_its_holder_and_the_variable(fresh: EmbeddedPostgres) -> None:
     with socket.create_server((LOOPBACK, 0)) as other:
-        server.port = other.getsockname()[1]
+        fresh.port = other.getsockname()[1]
         with pytest.raises(EmbeddedError) as caught:
-            server.start()
+            fresh.start()
     message = str(caught.value)
-    assert f"Port {server.port}" in message
+    assert f"Port {fresh.port}" in message
     assert f"process {os.getpid()}" in message
     assert "BATON_EMBEDDED_POSTGRES_PORT=" in message
 
 
 def test_it_ends_when_asked_while_a_session_is_open(server: EmbeddedPostgres) -> None:
-    up(server)
     session = psycopg.connect(server.dsn)
     assert server.stop(timeout=5)
     session.close()

@@ -10,6 +10,7 @@ from domain.notices import Medium
 from domain.ticket import Status
 from tests.operations.site import Site
 from tests.support import eventually
+from tests.workflows.line import Line
 from tests.workflows.office import Life
 
 SOON = ReminderLadder(
@@ -134,14 +135,20 @@ async def test_temporal_lost_altogether_is_made_again_from_postgres(baton: Site)
     await waits.move(Status.WAITING, by="Ana")
     await closed(ended)
     before = {life.id: await life.settled() for life in (opened, waits)}
+    queued = await Line(office).open()
+    await queued.raise_()
+    escalation = await queued.settled()
 
     await baton.restore_temporal()
     found = await baton.repair("compare")
     assert [found.finding(life.id) for life in office.lives] == ["no_workflow", "no_workflow", None]
+    assert found.finding(queued.id) == "no_workflow"
     restarted = await baton.repair("restart", "--all")
-    assert restarted.text.endswith("2 started\n"), restarted.text
+    assert restarted.text.endswith("3 started\n"), restarted.text
     assert {life.id: await life.settled() for life in (opened, waits)} == before
     assert len((await waits.live()).timers) == 1
+    assert await queued.settled() == escalation
+    assert len((await queued.live()).timers) == 1
     await ended.reopen()
     await ended.settled()
     assert (await baton.repair("compare")).code == 0

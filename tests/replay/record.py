@@ -402,6 +402,14 @@ async def taken_over(office: Office) -> Kept:
     return {"taken-over": line.handle.id}
 
 
+async def contested(office: Office) -> Kept:
+    """Two members take it over in one instant, and who wins ends it before that is recorded."""
+    line = await Line(await office.open()).open()
+    await line.contest("Ana", "Ben")
+    await line.handle.result()
+    return {"contested": line.handle.id}
+
+
 async def _climbed(line: Line, number: int, kind: str = "ladder_step") -> bool:
     return (await line.story()).count(kind) == number
 
@@ -440,6 +448,7 @@ LIVES: tuple[Callable[[Office], Awaitable[Kept]], ...] = (
     taken_along,
     escalated,
     taken_over,
+    contested,
 )
 
 

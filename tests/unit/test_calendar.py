@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
-from time import perf_counter
+from time import process_time
 
 import pytest
 from pydantic import ValidationError
@@ -336,7 +336,7 @@ def test_an_edited_calendar_is_not_answered_from_the_old_ones_cache() -> None:
 def test_ten_thousand_due_times_take_less_than_a_second() -> None:
     calendar = GERMAN.model_copy(update={"hours": hours("08:00-12:00", "13:30-18:00", days=WORKDAYS)})
     starts = [at("2026-01-01T00:00") + timedelta(minutes=53 * number) for number in range(10_000)]
-    began = perf_counter()
+    began = process_time()  # of this process alone, whatever else the machine does
     for number, start in enumerate(starts):
         add(calendar, start, timedelta(minutes=number % 5000))
-    assert perf_counter() - began < 1
+    assert process_time() - began < 1

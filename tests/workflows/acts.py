@@ -51,10 +51,11 @@ def left(clock: Clock, now: datetime) -> timedelta:
     return MINUTE * round((clock.due_at - now) / MINUTE)
 
 
-async def is_blocked(settings: Settings) -> bool:
-    """Whether a statement waits for a lock."""
+async def is_blocked(settings: Settings, statements: int = 1) -> bool:
+    """Whether so many statements, or more, wait for a lock."""
     async with await psycopg.AsyncConnection.connect(settings.psycopg_url) as connection:
         found = await connection.execute(
-            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )
-        return await found.fetchone() is not None
+        [count] = await found.fetchone() or [0]
+        return bool(count >= statements)

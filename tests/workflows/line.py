@@ -1,5 +1,6 @@
 """A conversation that waits for a human on the real parts: what the tests of escalations drive."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -7,7 +8,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import WithStartWorkflowOperation, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
@@ -120,6 +122,27 @@ class Line:
                 _UPDATES[Claim], command, id=command.request_id, start_workflow_operation=start
             )
         return outcome
+
+    async def contest(self, *names: str) -> list[EscalationOutcome | BaseException]:
+        """Members take it over while nothing can be read, and it is resolved before the winning is recorded."""
+        async with self.office.sessions.begin() as session:
+            await lock_conversation(session, self.office.id, self.id)
+            async with session.begin_nested() as unread:
+                await session.execute(text("LOCK TABLE conversations IN ACCESS EXCLUSIVE MODE"))
+                takeovers = [asyncio.create_task(self.take_over(name)) for name in names]
+                await eventually(lambda: self._has_accepted(len(names)), 20)
+                await unread.rollback()
+            outcomes = await asyncio.gather(*takeovers, return_exceptions=True)
+            await self.resolve()
+        return outcomes
+
+    async def _has_accepted(self, number: int) -> bool:
+        try:
+            events = (await self.handle.fetch_history()).events
+        except RPCError:  # it has not been started yet
+            return False
+        accepted = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED
+        return sum(event.event_type == accepted for event in events) == number
 
     async def said(self, *, waiting: datetime | None = None, answered: datetime | None = None) -> Spoken:
         """What the conversation's times are, in Postgres alone."""

@@ -8,6 +8,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from db.assignment import lock_rota, pick_for_ladder
 from db.models import Team, TeamMember
 from domain.assignment import Assignment
 from domain.commands import Assign, Edit
@@ -41,10 +42,10 @@ async def test_what_assignment_costs(office: Office) -> None:
 
 @pytest.mark.parametrize("strategy", [ROUND_ROBIN, LEAST_LOADED])
 async def test_tickets_at_once_are_spread_evenly_and_never_over_capacity(office: Office, strategy: Assignment) -> None:
-    await office.open(assignment=strategy, agents=["Ana", "Ben", "Cleo"], member_capacity=4)
-    await asyncio.gather(*(office.ticket() for _ in range(15)))
-    assert await owners(office) == {"Ana": 4, "Ben": 4, "Cleo": 4, "nobody": 3}
-    assert await queued(office, 3)
+    await office.open(assignment=strategy, agents=["Ana", "Ben", "Cleo"], member_capacity=3)
+    await asyncio.gather(*(office.ticket() for _ in range(11)))
+    assert await owners(office) == {"Ana": 3, "Ben": 3, "Cleo": 3, "nobody": 2}
+    assert await queued(office, 2)
 
 
 async def test_manual_team_leaves_its_tickets_alone_until_it_hands_out_by_itself(office: Office) -> None:
@@ -55,6 +56,27 @@ async def test_manual_team_leaves_its_tickets_alone_until_it_hands_out_by_itself
         (await session.get_one(Team, office.team_id)).assignment = ROUND_ROBIN
     await hand_out(office)
     assert sorted([await owned(life) for life in lives]) == ["Ana", "Ben"]
+
+
+async def test_ticket_let_go_while_its_ladder_chose_somebody_waits_for_a_person(office: Office) -> None:
+    await office.open()
+    life = await office.ticket(assignee="Ana")
+    ticket = await life.settled()
+    async with office.sessions.begin() as session:
+        chosen = await pick_for_ladder(
+            session,
+            await lock_rota(session, office.id),
+            office.team_id,
+            ticket_id=life.id,
+            episode=ticket.assignment_episode,
+            present=office.members["Ana"].id,
+            tried=(),
+            now=now(),
+        )
+    assert chosen is not None
+    await life.assign(None)
+    assert await queued(office, 1)
+    assert await owners(office) == {"nobody": 1}
 
 
 # The queue
@@ -186,14 +208,14 @@ async def test_who_assigns_by_hand_while_the_choice_is_made_wins_and_the_place_g
 
 
 async def test_hands_and_picker_racing_leave_one_owner_each_and_no_place_lost(office: Office) -> None:
-    await office.open(assignment=ROUND_ROBIN, agents=["Ana", "Ben"], member_capacity=5)
+    await office.open(assignment=ROUND_ROBIN, agents=["Ana", "Ben"], member_capacity=3)
 
     async def contended() -> None:
         life = await office.ticket()
         await life.assign("Sue")
 
-    await asyncio.gather(*(contended() for _ in range(10)), *(office.ticket() for _ in range(10)))
-    assert await owners(office) == {"Sue": 10, "Ana": 5, "Ben": 5}
+    await asyncio.gather(*(contended() for _ in range(6)), *(office.ticket() for _ in range(6)))
+    assert await owners(office) == {"Sue": 6, "Ana": 3, "Ben": 3}
     assert await rows(office) == []
 
 

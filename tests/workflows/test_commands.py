@@ -9,7 +9,14 @@ from temporalio.exceptions import ApplicationError
 from domain.commands import Command, Escalate, NoteAdded
 from domain.priority import Priority
 from domain.ticket import Status, legal_targets
+from settings import Settings
 from tests.workflows.office import API, Life, Office
+
+
+@pytest.fixture(scope="module")
+def settings(settings: Settings) -> Settings:
+    """In the sandbox."""
+    return settings.model_copy(update={"worker_sandboxed": True})
 
 
 async def refused(life: Life, command: Command) -> ApplicationError:

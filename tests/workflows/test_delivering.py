@@ -46,7 +46,10 @@ async def states(office: Office, delivery_ids: list[UUID]) -> list[str]:
         return list(await session.scalars(mine))
 
 
-async def test_answers_go_out_at_once_in_order_and_once(office: Office, platform: Receiver) -> None:
+async def test_answers_go_out_at_once_in_order_and_once(
+    office: Office, platform: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("domain.delivery.FIRST_WAIT", timedelta(seconds=0.2))
     await office.open()
     conversation_id = await conversation_on(office, platform)
     platform.will([Does.DROP_AFTER, Does.DROP_BEFORE])
@@ -69,8 +72,9 @@ async def test_answers_go_out_at_once_in_order_and_once(office: Office, platform
 
 
 async def test_what_nobody_takes_for_a_day_has_failed_and_holds_up_no_longer(
-    skipping_office: Office, skipping_env: WorkflowEnvironment, platform: Receiver
+    skipping_office: Office, skipping_env: WorkflowEnvironment, platform: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("domain.delivery.LONGEST_WAIT", timedelta(hours=3))
     office = await skipping_office.open()
     conversation_id = await conversation_on(office, platform)
     made = await says(office, conversation_id, "Never", "After a day", ring=False)
@@ -96,7 +100,7 @@ async def test_what_nobody_takes_for_a_day_has_failed_and_holds_up_no_longer(
     async with office.sessions() as session:
         first = await session.get_one(Delivery, made[0])
     assert (first.reason, first.attempts[-1]["reason"]) == ("The receiver answered 500.",) * 2
-    assert 50 < first.tried < 62, "half-hourly after the first half hour"
+    assert 16 < first.tried < 23, "twice as long between two, up to three hours"
 
 
 async def test_what_came_too_late_to_be_tried_for_long_is_tried_once(office: Office, platform: Receiver) -> None:

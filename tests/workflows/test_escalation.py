@@ -12,6 +12,7 @@ from domain.escalation_commands import HandBack, PresenceChanged, Released, Reso
 from domain.ladders import EscalationLadder, LadderStep, Notify, Target
 from domain.priority import Priority
 from domain.ticket import Source
+from settings import Settings
 from tests.support import eventually
 from tests.workflows.line import Line, cause_of, edit_team
 from tests.workflows.office import Life, Office, add_ladder
@@ -21,6 +22,12 @@ from tests.workflows.rules import Rules
 MINUTE = timedelta(minutes=1)
 ASKED = "The customer asked for a human."
 UNCLAIMED = "Nobody has taken the conversation."
+
+
+@pytest.fixture(scope="module")
+def settings(settings: Settings) -> Settings:
+    """In the sandbox."""
+    return settings.model_copy(update={"worker_sandboxed": True})
 
 
 @pytest.fixture
@@ -90,6 +97,14 @@ async def test_takeovers_in_the_same_instant_make_one_escalation(line: Line) -> 
     assert len(await line.rows()) == 1
     assert [reason.source for reason in escalation.reasons] == [Source.TAKEOVER]
     assert (await line.story(), await line.told()) == (["raised", "claimed"], [])
+
+
+async def test_a_refused_takeover_does_not_take_the_conversation_once_the_winner_has_ended_it(line: Line) -> None:
+    outcomes = await line.contest("Ana", "Ben", "Sue")
+    assert sum(isinstance(each, WorkflowUpdateFailedError) for each in outcomes) == 2
+    await asyncio.wait_for(line.handle.result(), 20)
+    assert await line.story() == ["raised", "claimed", "resolved"]
+    assert [reason.source for reason in await line.reasons()] == ["takeover"]
 
 
 async def test_handing_back_ends_it_and_the_bot_has_the_conversation_again(line: Line) -> None:

@@ -47,7 +47,7 @@ async def settings(database_url: str, temporal_server: EmbeddedTemporal, box: Ma
         smtp_host="127.0.0.1",
         smtp_port=box.port,
         smtp_security="none",
-        mail_gather=timedelta(seconds=1),
+        mail_gather=timedelta(seconds=3),  # time for two tickets
     )
 
 

@@ -58,9 +58,9 @@ async def test_what_fell_due_while_the_worker_was_away_is_done_once_in_order_and
     back_at = datetime.now(UTC)
 
     async with at_work(office):
-        await eventually(lambda: _tells(silent, ["sla_warning", "sla_breached", "ladder_step", "ladder_step"]))
-        await eventually(lambda: _tells(in_time, ["agent_replied", "start"]))
-        await eventually(lambda: _tells(too_late, ["agent_replied", "start"]))
+        await eventually(lambda: _tells(silent, ["sla_warning", "sla_breached", "ladder_step", "ladder_step"]), 30)
+        await eventually(lambda: _tells(in_time, ["agent_replied", "start"]), 30)
+        await eventually(lambda: _tells(too_late, ["agent_replied", "start"]), 30)
         told = [("Ana", "ticket_assigned")]
         assert await silent.told() == [
             *told,

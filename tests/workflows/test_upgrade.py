@@ -73,7 +73,7 @@ async def test_running_tickets_move_to_the_new_build_without_loss_and_new_ones_b
     async with AsyncExitStack() as new_workers:
         async with make_worker(temporal_client, old, sessions):
             await set_current(old)
-            lives = [await office.ticket(assignee="Ana") for _ in range(5)]
+            lives = [await office.ticket(assignee="Ana") for _ in range(3)]
             assert {await build_of(life) for life in lives} == {"build-1"}
             over = asyncio.Event()
             clients = [asyncio.create_task(edit_until(life, over)) for life in lives]
