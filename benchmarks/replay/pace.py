@@ -30,7 +30,7 @@ class Pace:
     """Of the service level, at normal priority; half of it at a higher one."""
     told_again_after: tuple[timedelta, timedelta] = (timedelta(hours=2), timedelta(hours=4))
     """While nobody claims a conversation: its team, then the team's supervisor."""
-    silence_limit: timedelta = timedelta(hours=8)
+    silence_limit: timedelta = timedelta(hours=12)
 
     def scaled(self, span: timedelta) -> timedelta:
         """The span as the replay lives it."""

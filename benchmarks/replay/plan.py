@@ -125,7 +125,8 @@ def _reaction(message: StreamMessage, random: Random, member: int, habits: Habit
     yield Step(Kind.ASSIGN, at, message, member)
     at += _minutes(habits.patience(random))
     way = random.random()
-    if way < habits.claims + habits.takes_over:
+    taken = way < habits.claims + habits.takes_over
+    if taken:
         yield Step(Kind.CLAIM if way < habits.claims else Kind.TAKE_OVER, at, message, member)
         if random.random() < habits.goes_silent:
             return
@@ -139,7 +140,8 @@ def _reaction(message: StreamMessage, random: Random, member: int, habits: Habit
         yield Step(Kind.FILE, at, message, member)
         at += _minutes(random.uniform(1, 5))
     if end := habits.end(random):
-        yield Step(end, at, message, member)
+        # What nobody has taken cannot be handed back.
+        yield Step(end if taken or end is not Kind.HAND_BACK else Kind.SETTLE, at, message, member)
         at += _minutes(random.uniform(1, 5))
     outcome = random.random()
     if outcome < habits.waits:

@@ -33,7 +33,7 @@ from tests.support import eventually
 
 SPEED_UP = 25_000
 """Five days in seventeen seconds: a first reminder after half a second, closed after four, followed up after seven."""
-MESSAGES = 40
+MESSAGES = 50
 
 Json = dict[str, Any]
 
@@ -180,7 +180,10 @@ async def test_every_escalation_and_delivery_is_accounted_for(finished: Replay) 
     assert escalations["reasons"] == counted("source, count(*) FROM escalation_reasons WHERE true")
     assert escalations["equal"] + escalations["replaced"] == escalations["raised"]
     assert {"raised", "claimed", "took over", "filed"} <= set(escalations["acknowledged"])
-    assert set(escalations["ended_claimed"]) == {"handed back", "resolved", "dismissed"}
+    assert {name.replace(" ", "_"): count for name, count in escalations["ended_claimed"].items()} == counted(
+        "kind, count(*) FROM escalation_changes WHERE kind IN ('handed_back', 'resolved', 'dismissed') AND"
+        " escalation_id IN (SELECT id FROM escalations WHERE first_claimed_at IS NOT NULL)"
+    )
     assert counted("state, count(*) FROM deliveries WHERE true") == {"sent": deliveries["received"]}
     assert {"answer", "reminder", "resolved", "handed over", "handed back"} == set(deliveries["contents"])
     assert deliveries["retried"] > 0
