@@ -37,7 +37,7 @@ Json = dict[str, Any]
 _LOOKS = 6
 """Times a ticket is read before a difference counts: it may be changing at this moment."""
 _FIRST_PAUSE_SECONDS = 0.2
-_NOT_OF_THE_WORKFLOW = {"description", "requester", "temporal_ui_url"}
+_NOT_OF_THE_WORKFLOW = {"description", "requester", "temporal_ui_url", "offers"}
 _NOT_OF_THE_ESCALATION = {"conversation_external_id", "team", "reasons", "position", "ticket", "offers", "notes"}
 _SOON = timedelta(seconds=20)
 """A delivery that is tried again by then is waited for; for later ones the receiver, which is up, asks at once."""
