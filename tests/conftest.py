@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -17,6 +17,7 @@ import uvloop
 from psycopg import sql
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
+from xdist.remote import Producer  # type: ignore[import-untyped]
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from embedded.ports import LOOPBACK, free_port
@@ -73,9 +74,9 @@ class Shares(LoadScopeScheduling):  # type: ignore[misc] # xdist is not typed
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config) -> Shares | None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Shares | None:
     """In place of ``--dist loadfile``, which knows files alone."""
-    return Shares(config) if config.getoption("dist") == "loadfile" else None
+    return Shares(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -88,10 +89,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
-def pytest_collection_finish() -> None:
-    """Modules and tests stay until the end: the collector need not look at them again and again."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Modules and tests stay until the end: the collector need not look at them again and again, now or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")

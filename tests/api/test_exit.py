@@ -42,7 +42,7 @@ class Program:
             self.lives()
             return words in self.log.read_text()
 
-        await eventually(said, 60)
+        await eventually(said, 180)
 
     async def ready(self) -> Tenant:
         async def answers() -> bool:
@@ -52,7 +52,7 @@ class Program:
             except httpx.TransportError:
                 return False
 
-        await eventually(answers, 60)
+        await eventually(answers, 180)
         return await new_tenant(self.client)
 
     async def ends_well(self) -> None:

@@ -117,6 +117,16 @@ class Replay:
         assert process.returncode is not None
         return process.returncode
 
+    async def reaches(self, steps: int, process: asyncio.subprocess.Process) -> None:
+        """Wait until so many steps are acknowledged."""
+
+        def reached() -> bool:
+            if process.returncode is not None:
+                pytest.fail("it ended before")  # no assertion: waiting longer would not help
+            return self.acknowledged() >= steps
+
+        await eventually(reached, timeout=180)
+
     def organizations(self) -> dict[str, str]:
         """Their ids by brand."""
         kept = [json.loads(line) for line in self.state.read_text().splitlines()]
@@ -230,15 +240,15 @@ async def test_clocks_run_by_themselves_on_the_streams_time(finished: Replay) ->
 async def test_a_replay_killed_and_stopped_half_way_accounts_for_every_message_once(
     baton: Baton, tmp_path: Path
 ) -> None:
-    replay = Replay(baton, tmp_path, messages=15, seed=2, speed_up=200_000)
+    replay = Replay(baton, tmp_path, messages=20, seed=2, speed_up=200_000)
     process = await replay.start()
-    await eventually(lambda: replay.acknowledged() >= 8, timeout=120)
+    await replay.reaches(6, process)
     process.kill()
     await replay.end(process)
     killed_at = replay.acknowledged()
 
     process = await replay.start()
-    await eventually(lambda: replay.acknowledged() >= killed_at + 8, timeout=120)
+    await replay.reaches(killed_at + 6, process)
     process.send_signal(signal.SIGINT)
     assert await replay.end(process) == 130
     assert "Run the same command to go on" in replay.output[-1]
@@ -247,7 +257,7 @@ async def test_a_replay_killed_and_stopped_half_way_accounts_for_every_message_o
     assert await replay.run() == 0, replay.output
     assert f"Going on: {stopped_at} of " in replay.output[-1]
     messages = replay.report()["reconciliation"]["messages"]
-    assert (messages["stored_once"], messages["told_once"] + messages["without_ticket"]) == (15, 15)
+    assert (messages["stored_once"], messages["told_once"] + messages["without_ticket"]) == (20, 20)
     assert messages["unknown"] == 0
 
 

@@ -117,11 +117,11 @@ class Run:
     def interrupt(self) -> int:
         """Ctrl-C; returns the exit code."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=120)
 
     def left_behind(self) -> list[dict[str, Any]]:
         """Processes of this run that still live; waits a moment for those that are on their way out."""
-        _gone, alive = psutil.wait_procs({*self._children, *self.site.processes()}, timeout=3)
+        _gone, alive = psutil.wait_procs({*self._children, *self.site.processes()}, timeout=10)
         return [process.as_dict(["pid", "cmdline"]) for process in alive]
 
     def end(self) -> None:

@@ -47,7 +47,8 @@ async def _leave(tenant: Tenant) -> None:
     await tenant.finished(f"/exports/{export['id']}")
     assert (await tenant.call("GET", f"/exports/{export['id']}/download")).is_success
     requester = {"name": PRIVATE["requester"], "external_id": f"second {PRIVATE['address']}"}
-    ticket = await tenant.ticket("closed", title=TITLE, description=PRIVATE["description"], requester=requester)
+    ticket = await tenant.ticket("resolved", title=TITLE, description=PRIVATE["description"], requester=requester)
+    await tenant.becomes(ticket, "closed")  # by its timer
     erasure = await tenant.call("DELETE", f"/requesters/{ticket['requester']['id']}")
     await tenant.finished(f"/erasures/{erasure.json()['id']}")
 
@@ -104,7 +105,7 @@ async def _break_the_record(pair: Pair, tenant: Tenant, ticket: Json) -> None:
         events = await tenant.events(ticket)
         return bool(events[-1]["kind"] == "escalated")
 
-    await eventually(caught_up, timeout=15)
+    await eventually(caught_up, timeout=60)
 
 
 async def _break_a_task(pair: Pair, temporal: Client) -> None:
@@ -115,7 +116,7 @@ async def _break_a_task(pair: Pair, temporal: Client) -> None:
     async def failed() -> bool:
         return bool(pair.scrape("worker").total("temporal_workflow_task_execution_failed"))
 
-    await eventually(failed, timeout=15)
+    await eventually(failed, timeout=60)
     await handle.terminate()
 
 

@@ -73,7 +73,7 @@ def test_taken_port_is_named_with_the_setting_that_chooses_another(
         variable: taken,
     }
     ended = subprocess.run(
-        command(part), env=environment, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False
+        command(part), env=environment, cwd=CHECKOUT, capture_output=True, text=True, timeout=240, check=False
     )
     assert ended.returncode == 1
     assert f"Metrics cannot be served on {LOOPBACK}:{taken}: " in ended.stderr

@@ -52,7 +52,7 @@ class Crew:
         for child in alive[number:]:
             child.kill()
         new = [self._hire() for _ in range(number - len(alive))]
-        await eventually(lambda: all("worker_started" in child.log_tail(50) for child in new), 90)
+        await eventually(lambda: all("worker_started" in child.log_tail(50) for child in new), 180)
         return [*alive, *new][:number]
 
     def _hire(self) -> Child:
@@ -113,7 +113,7 @@ async def test_worker_told_to_stop_drains_and_exits_cleanly_and_another_goes_on(
     office = await new_office.open()
     goes_on, told = await crew.at_work(2)
     life = await office.ticket(assignee="Ana")
-    assert await asyncio.to_thread(told.stop, 60), "it had to be killed"
+    assert await asyncio.to_thread(told.stop, 120), "it had to be killed"
     assert told.poll() == 0
     assert "worker_draining" in told.log_tail(50)
     assert "worker_stopped" in told.log_tail(50)
