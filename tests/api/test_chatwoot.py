@@ -340,7 +340,7 @@ async def test_a_bots_hand_over_raises_one_escalation_and_what_is_resolved_there
     [ended] = await queue("resolved")
     assert (ended["id"], ended["ticket"]) == (first["id"], None)
 
-    late = {"updated_at": datetime.fromisoformat(ended["closed_at"]).timestamp() - 1}
+    late: Json = {"updated_at": datetime.fromisoformat(ended["closed_at"]).timestamp() - 1}
     assert await happens("open", before="pending", **late) == "it tells of an earlier turn"
     assert await happens("open", before="pending", bot=True) == "its customer does not wait for an answer"
     assert await happens("open", before="pending") == "escalation_raised"

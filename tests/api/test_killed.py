@@ -30,7 +30,7 @@ def nowhere() -> Iterator[str]:
 
 async def rows(settings: Settings, tenant: Tenant, statement: str) -> list[Any]:
     async with await psycopg.AsyncConnection.connect(settings.psycopg_url) as connection:
-        found = await connection.execute(statement, {"mine": tenant.id})  # type: ignore[arg-type]
+        found = await connection.execute(statement, {"mine": tenant.id})
         return [row[0] for row in await found.fetchall()] if found.description else []
 
 

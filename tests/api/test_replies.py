@@ -260,7 +260,7 @@ async def test_open_pages_are_shown_what_becomes_of_an_answer(desk: Tenant, plat
     async with following(desk) as received:
         assert (await received()).kind == "hello"
         said = await desk.post(f"/conversations/{held['external_id']}/replies", {"body": "On its way."})
-        shown = []
+        shown: list[Json] = []
         while len(shown) < 4:
             event = await received()
             if event.kind != "delivery":
