@@ -23,7 +23,7 @@ from activities.signatures import (
     NextDelivery,
 )
 from db.channel_secrets import Seal
-from db.deliveries import KEPT_ATTEMPTS
+from db.deliveries import KEPT_ATTEMPTS, announce
 from db.engine import Sessions
 from db.models import Channel, Delivery
 from domain.delivery import FETCHED, TRIED_FOR, AttemptOutcome, ConnectorName, DeliveryState, connector_of, wait_after
@@ -109,6 +109,7 @@ class Deliveries:
             if row.state == DeliveryState.PENDING:
                 row.state, row.finished_at = DeliveryState.FAILED, datetime.now(UTC)
                 row.reason = row.reason or "No attempt was made, or none has ended."
+                await announce(session, row)
             return Delivered(state=DeliveryState(row.state), reason=row.reason)
 
     async def _begin(self, delivery_id: UUID) -> _Attempt | Delivered:
@@ -136,6 +137,7 @@ class Deliveries:
                     raise TryAgain(f"This worker has no connector for {name}.")
                 if unheard and not connector.safe_to_repeat:
                     _note(row, attempt["at"], AttemptOutcome.UNCERTAIN, UNHEARD)
+                    await announce(session, row)
                     return Delivered(state=DeliveryState.UNCERTAIN, reason=UNHEARD)
                 outgoing = await read_outgoing(session, self._seal, row, channel)
             except NotDelivered as error:
@@ -174,6 +176,7 @@ class Deliveries:
             row.provider_id = provider_id or row.provider_id
             if wait is not None:
                 row.due_at = datetime.now(UTC) + wait
+            await announce(session, row)
             return Delivered(state=DeliveryState(row.state), reason=row.reason)
 
 

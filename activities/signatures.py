@@ -272,7 +272,7 @@ class Swept(Frozen):
     """What lay about: mails and members nobody was sending to; events and back-tests nobody will ask for.
 
     ``conversations`` are those with something to be delivered that nobody delivered. ``raisings``, ``spoken``,
-    ``presences`` and ``openings`` are what escalations and tickets had not been told.
+    ``presences``, ``openings`` and ``messages`` are what escalations and tickets had not been told.
     """
 
     mails: int
@@ -284,6 +284,7 @@ class Swept(Frozen):
     spoken: int = 0
     presences: int = 0
     openings: int = 0
+    messages: int = 0
 
 
 class MergeTicket(Frozen):

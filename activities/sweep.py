@@ -17,6 +17,7 @@ from db.live_events import KEPT_FOR, forget
 from db.mail import Bell, MailToCome
 from db.models import Delivery, Mail, Notification, NotificationSettings
 from db.openings import untold_openings
+from db.tellings import untold_messages
 from domain.delivery import FETCHED, DeliveryState
 from domain.mail import TRIED_FOR, MailState
 from domain.notices import Pending, QuietHours, mail_due_at
@@ -68,6 +69,7 @@ class Sweep:
             waiting.raisings = await untold_raisings(session, overdue, _PAGE)
             waiting.spoken = await untold_spoken(session, overdue, _PAGE)
             waiting.openings = await untold_openings(session, overdue, _PAGE)
+            waiting.tellings = await untold_messages(session, overdue, now, _PAGE)
             waiting.presences = await untold_presences(session, now, _PAGE)
         if waiting:
             await self._bell(waiting)
@@ -85,6 +87,7 @@ class Sweep:
             spoken=len(waiting.spoken),
             presences=len(waiting.presences),
             openings=len(waiting.openings),
+            messages=len(waiting.tellings),
         )
 
     async def _give_up(self, session: AsyncSession, now: datetime) -> None:

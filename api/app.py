@@ -69,7 +69,7 @@ from api.second_opinion import second_opinion
 from api.webchat_feed import WebchatFeed
 from api.webchat_origins import WebchatOrigins
 from db.engine import make_application_engine, make_reading_engine, make_reads, make_sessions
-from db.queues import Queue, Queues
+from db.queues import Counting, Line, Queue, count_lines, count_queues
 from domain.detection.human_request import HumanRequestDetector, builtin_detector
 from domain.detection.language import InvalidTable
 from domain.sentiment.support import builtin_scorer
@@ -180,7 +180,7 @@ def _operations() -> Sequence[BaseRoute]:
 
 def _measure(metrics: ApiMetrics, settings: Settings) -> None:
     """Queue lengths, read from Postgres when they are asked for."""
-    queues = Queues(settings.psycopg_url)
+    queues = Counting(settings.psycopg_url, count_queues)
 
     def read(value: Callable[[Queue], float]) -> Gauge:
         def observe(_: CallbackOptions) -> list[Observation]:
@@ -197,6 +197,33 @@ def _measure(metrics: ApiMetrics, settings: Settings) -> None:
     metrics.gauge("baton_oldest_ticket", "s", "Age of the oldest one", read(lambda queue: queue.oldest_seconds))
     overdue = "Past an SLA deadline without a breach on record"
     metrics.gauge("baton_overdue_tickets", "{ticket}", overdue, read(lambda queue: queue.overdue))
+    _measure_lines(metrics, settings)
+
+
+def _measure_lines(metrics: ApiMetrics, settings: Settings) -> None:
+    """The same of escalations that nobody has claimed, and of what is to be delivered."""
+    lines = Counting(settings.psycopg_url, count_lines)
+
+    def read(wanted: str, label: str, value: Callable[[Line], float]) -> Gauge:
+        def observe(_: CallbackOptions) -> list[Observation]:
+            return [Observation(value(each), {label: each.of}) for each in lines.read() if each.line == wanted]
+
+        return observe
+
+    def length(line: Line) -> float:
+        return line.length
+
+    def oldest(line: Line) -> float:
+        return line.oldest_seconds
+
+    queued, waits = "Escalations that nobody has claimed", "How long the first one's customer has waited"
+    metrics.gauge("baton_queued_escalations", "{escalation}", queued, read("queued", "priority", length))
+    metrics.gauge("baton_oldest_escalation", "s", waits, read("queued", "priority", oldest))
+    pending, since = "Deliveries that have not arrived yet", "Age of the oldest one"
+    metrics.gauge("baton_pending_deliveries", "{delivery}", pending, read("pending", "connector", length))
+    metrics.gauge("baton_oldest_delivery", "s", since, read("pending", "connector", oldest))
+    failed = "Deliveries that have failed within a day"
+    metrics.gauge("baton_failed_deliveries", "{delivery}", failed, read("failed", "connector", length))
 
 
 def _detector(settings: Settings) -> HumanRequestDetector:

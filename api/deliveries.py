@@ -14,7 +14,7 @@ from api.pagination import Page, Place, after, encode_cursor
 from api.problems import Problem
 from api.schemas.conversation import MessageView
 from api.schemas.delivery import AttemptView, DeliveryView, MessageDelivery
-from db.deliveries import wake
+from db.deliveries import announce, wake
 from db.models import Delivery, Message
 from domain.delivery import FETCHED, TRIED_FOR, ConnectorName, DeliveryState
 
@@ -67,6 +67,7 @@ async def send_again(session: AsyncSession, caller: Principal, delivery_id: UUID
     row.state, row.finished_at = DeliveryState.PENDING, None
     row.due_at, row.try_until = now, now + TRIED_FOR
     await session.flush()
+    await announce(session, row)
     wake(session, row.conversation_id, row.connector, changed=True)
     return shown(row)
 
@@ -78,6 +79,7 @@ async def give_up(session: AsyncSession, caller: Principal, delivery_id: UUID) -
         row.state, row.finished_at = DeliveryState.FAILED, datetime.now(UTC)
         row.reason = row.reason or "It was given up before an attempt had ended."
         await session.flush()
+        await announce(session, row)
         wake(session, row.conversation_id, row.connector, changed=True)
     return shown(row)
 

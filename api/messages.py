@@ -19,6 +19,7 @@ from api.tickets import Answer, Tickets, customer
 from db.conversations import customer_wrote, person_answered
 from db.deliveries import message_to_come
 from db.models import Conversation, Delivery, Message, Note, TicketEventRow
+from db.tellings import to_be_told
 from db.tickets import RecordedTicket, find_ticket
 from domain.commands import AgentReplied, CustomerReplied, NoteAdded
 from domain.detection.automatic import automatic_reply
@@ -170,6 +171,7 @@ class Messages:
                 await claim(session, caller.organization_id, request)
             message = await session.scalar(statement.on_conflict_do_nothing().returning(Message))
             if message is not None:
+                await to_be_told(session, caller.organization_id, [message.id])
                 await _note_time(session, message)
                 if document.author is Author.AGENT and document.deliver:
                     await message_to_come(session, message)
@@ -183,6 +185,7 @@ class Messages:
             ).one()
             if kept.ticket_id is None:  # it came in by the conversation, before there was a ticket
                 kept.ticket_id = told_to
+                await to_be_told(session, caller.organization_id, [kept.id])
         if kept.body != document.body and document.external_id is None:
             raise _key_reused()
         return kept, False

@@ -10,6 +10,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from db.false_alarms import ALONE, DISMISSED, ENDED, RAISED_BY_RULES
+
 
 class Report(StrEnum):
     """What is measured."""
@@ -239,7 +241,7 @@ def _false_alarms(parts: _Parts) -> _Made:
     return _Made(
         f"""SELECT {parts.bucket("d.at")} AS bucket, d.rule_id AS key, f.ticket_id, count(*) AS decisions,
             f.resolved_at IS NOT NULL AS resolved,
-            f.resolved_at IS NOT NULL AND f.first_replied_at IS NULL AND NOT f.merged AS alone
+            {ALONE} AS alone
         FROM decisions AS d {"JOIN" if parts.where else "LEFT JOIN"} ticket_facts AS f
             ON f.ticket_id = d.ticket_id{parts.where}
         WHERE d.organization_id = :organization AND d.kind = 'escalation_event' AND d.outcome = 'acted'
@@ -273,13 +275,12 @@ def _queue(parts: _Parts) -> _Made:
 
 def _dismissals(parts: _Parts) -> _Made:
     """By rule and version: an escalation counts for each version that was a reason of it."""
-    figures = """count(DISTINCT id) AS escalations,
-        count(DISTINCT id) FILTER (WHERE status IN ('resolved', 'dismissed')) AS ended,
-        count(DISTINCT id) FILTER (WHERE status = 'dismissed') AS dismissed"""
+    figures = """count(DISTINCT id) AS escalations, count(DISTINCT id) FILTER (WHERE ended) AS ended,
+        count(DISTINCT id) FILTER (WHERE dismissed) AS dismissed"""
     return _Made(
-        f"""SELECT {parts.bucket("f.raised_at")} AS bucket, d.rule_id AS key, d.rule_version AS version, f.id, f.status
-        FROM escalation_reasons AS d JOIN {_ESCALATIONS} ON f.id = d.escalation_id
-        WHERE d.rule_id IS NOT NULL AND {parts.within("f.raised_at")}""",
+        f"""SELECT {parts.bucket("f.raised_at")} AS bucket, d.rule_id AS key, d.rule_version AS version, f.id,
+            {ENDED} AS ended, {DISMISSED} AS dismissed
+        FROM {RAISED_BY_RULES.format(escalations=_ESCALATIONS)} WHERE {parts.within("f.raised_at")}""",
         figures,
         also="version",
     )

@@ -160,7 +160,11 @@ WITH fresh AS (
         sent_at timestamptz, place integer)
     JOIN conversations AS c ON c.id = r.conversation_id
     ON CONFLICT DO NOTHING
-    RETURNING id, conversation_id
+    RETURNING id, conversation_id, ticket_id, author_kind
+), untold AS (
+    INSERT INTO untold_messages (message_id, organization_id, due_at)
+    SELECT id, :organization, statement_timestamp() FROM fresh
+    WHERE ticket_id IS NOT NULL AND author_kind IN ('customer', 'agent')
 )
 SELECT c.id,
     ARRAY(SELECT f.id FROM fresh AS f WHERE f.conversation_id = c.id) AS fresh,
@@ -191,8 +195,14 @@ RETURNING c.id, c.answered_at, c.waiting_since, {_ESCALATED}
 """)  # noqa: S608 - a constant, as below
 
 _BELONG = text("""
-UPDATE messages AS m SET ticket_id = c.ticket_id
-FROM conversations AS c WHERE c.id = m.conversation_id AND m.id = ANY(:messages)
+WITH theirs AS (
+    UPDATE messages AS m SET ticket_id = c.ticket_id
+    FROM conversations AS c WHERE c.id = m.conversation_id AND m.id = ANY(:messages)
+    RETURNING m.id, m.organization_id, m.author_kind
+)
+INSERT INTO untold_messages (message_id, organization_id, due_at)
+SELECT id, organization_id, statement_timestamp() FROM theirs WHERE author_kind IN ('customer', 'agent')
+ON CONFLICT DO NOTHING
 """)
 
 _ANSWERED = text(f"""

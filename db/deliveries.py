@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from db.live_events import DELIVERY, publish
 from db.mail import mail_to_come
 from db.models import Channel, Conversation, Delivery, Message
 from domain.delivery import (
@@ -117,6 +118,19 @@ def wake(session: AsyncSession, conversation_id: UUID, connector: str, *, change
         (waiting.changed_ids if changed else waiting.conversation_ids).add(conversation_id)
 
 
+async def announce(session: AsyncSession, delivery: Delivery) -> None:
+    """Show open pages how far a delivery has come, when the caller's transaction commits; why, they ask for."""
+    shown = {
+        "delivery_id": str(delivery.id),
+        "conversation_id": str(delivery.conversation_id),
+        "message_id": str(delivery.message_id) if delivery.message_id else None,
+        "kind": delivery.kind,
+        "state": delivery.state,
+        "tried": delivery.tried,
+    }
+    await publish(session, delivery.organization_id, DELIVERY, shown)
+
+
 async def fetched(session: AsyncSession, conversation_id: UUID, message_ids: Collection[UUID]) -> int:
     """The customer's side has fetched these messages: what was pending for it is sent. How many that were.
 
@@ -140,6 +154,9 @@ async def fetched(session: AsyncSession, conversation_id: UUID, message_ids: Col
             tried=Delivery.tried + 1,
             attempts=Delivery.attempts.op("||")([attempt]),
         )
-        .returning(Delivery.id)
+        .returning(Delivery)
     )
-    return len(changed.all())
+    rows = changed.all()
+    for row in rows:
+        await announce(session, row)
+    return len(rows)

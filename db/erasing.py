@@ -108,6 +108,7 @@ KEPT: Mapping[str, str] = MappingProxyType(
         "audit_log": "acts of administration",
         "rotas": "counts",
         "queued_tickets": "times",
+        "untold_messages": "times",
         "escalations": "ids and times, and names of members",
         "escalation_changes": "ids and times, and names of members and rules",
         "ticket_facts": "times, and names of tags and teams",

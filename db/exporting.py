@@ -20,6 +20,7 @@ LEFT_OUT: Mapping[str, str] = MappingProxyType(
     {
         "idempotent_requests": "what clients may send again, for a while",
         "ticket_openings": "tickets that are about to be made",
+        "untold_messages": "messages that are about to be told",
         "exports": "about this very thing",
         "export_pages": "about this very thing",
         "accounts": "of people, who may belong to other organizations too",

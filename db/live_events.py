@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.channels import LIVE
 
-TICKET, NOTIFICATION, ESCALATION = "ticket", "notification", "escalation"
-"""Kinds of live events: a ticket has changed, a member was told something, an escalation has changed."""
+TICKET, NOTIFICATION, ESCALATION, DELIVERY = "ticket", "notification", "escalation", "delivery"
+"""Kinds of live events: a ticket has changed, a member was told something, an escalation or a delivery has changed."""
 
 KEPT_FOR = timedelta(hours=1)
 """How long a page may be away and still get what it has missed."""

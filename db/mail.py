@@ -14,6 +14,7 @@ from domain.commands import AgentReplied, CustomerReplied
 from domain.escalation_commands import PresenceChanged, Raise, Spoken
 from domain.ids import mail_id
 from domain.mail import MailState
+from domain.ticket import Ticket
 
 _KEPT = "mail_to_come"
 
@@ -35,13 +36,23 @@ class OpeningToCome:
     facts: tuple[CustomerReplied | AgentReplied, ...]
 
 
+@dataclass(frozen=True)
+class TellingToCome:
+    """A message that its ticket is to be told of; where its run has ended, that of ``reopening`` begins with it."""
+
+    ticket_id: UUID
+    fact: CustomerReplied | AgentReplied
+    reopening: Ticket | None
+
+
 @dataclass
 class MailToCome:
     """What a transaction leaves to be told: mails as they are, members who wait for one, conversations, escalations.
 
     A conversation's deliveries (``db.deliveries``) go out by its channel; those that a person wants tried now, or has
     given up, are of ``changed_ids``. ``raisings`` are by the reason's id; ``spoken`` and ``presences`` by the
-    conversation whose escalation is to learn of them; ``openings`` by ticket.
+    conversation whose escalation is to learn of them; ``openings`` by ticket. ``tellings`` are in the order in which
+    it was said.
     """
 
     mail_ids: set[UUID] = field(default_factory=set)
@@ -52,6 +63,7 @@ class MailToCome:
     spoken: dict[UUID, Spoken] = field(default_factory=dict)
     presences: dict[UUID, PresenceChanged] = field(default_factory=dict)
     openings: dict[UUID, OpeningToCome] = field(default_factory=dict)
+    tellings: list[TellingToCome] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return any(vars(self).values())

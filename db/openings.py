@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.mail import OpeningToCome
 from db.models import Conversation, Message, TicketOpening, TicketRow
+from db.tellings import BY_MEMBER, fact_of
 from domain.commands import AgentReplied, CustomerReplied
-from domain.events import Actor, ActorKind
 
 
 async def untold_openings(session: AsyncSession, before: datetime, limit: int) -> dict[UUID, OpeningToCome]:
@@ -29,7 +29,7 @@ async def untold_openings(session: AsyncSession, before: datetime, limit: int) -
     )
     facts: dict[UUID, list[CustomerReplied | AgentReplied]] = {}
     said = (
-        select(Message, Conversation.requester_id)
+        select(Message, Conversation.requester_id, BY_MEMBER)
         .join(Conversation, Conversation.id == Message.conversation_id)
         .where(
             Message.ticket_id.in_([opening.ticket_id for opening in openings]),
@@ -37,18 +37,9 @@ async def untold_openings(session: AsyncSession, before: datetime, limit: int) -
         )
         .order_by(Message.created_at, Message.id)
     )
-    for message, requester_id in await session.execute(said) if openings else ():
+    for message, requester_id, by_member in await session.execute(said) if openings else ():
         assert message.ticket_id is not None
-        facts.setdefault(message.ticket_id, []).append(_fact(message, requester_id))
+        facts.setdefault(message.ticket_id, []).append(fact_of(message, requester_id, by_member=by_member))
     return {
         opening.ticket_id: OpeningToCome(opening.start, tuple(facts.get(opening.ticket_id, ()))) for opening in openings
     }
-
-
-def _fact(message: Message, requester_id: UUID) -> CustomerReplied | AgentReplied:
-    if message.author_kind == "customer":
-        actor = Actor(kind=ActorKind.CUSTOMER, id=requester_id, name=message.author_name)
-        return CustomerReplied(message_id=message.id, at=message.sent_at, actor=actor, automatic=message.automatic)
-    # The one who wrote it is a member, or the program that brought it in: which one, the row does not say.
-    actor = Actor(kind=ActorKind.API_KEY, id=message.author_id, name=message.author_name)
-    return AgentReplied(message_id=message.id, at=message.sent_at, actor=actor)

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Integer, Select, Text, cast, column, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from db.false_alarms import ALONE, DISMISSED, ENDED, RAISED_BY_RULES
 from db.models import CalendarRow, Channel, Organization, RuleRow, RuleVersion
 from db.sla import read_calendar
 from domain.calendar import BusinessCalendar
@@ -54,35 +55,59 @@ async def load_rules(session: AsyncSession, organization_id: UUID) -> KeptRules:
     )
 
 
+class Dismissals(NamedTuple):
+    """The escalations that a version of a rule was a reason of, and how many of them did not need a human."""
+
+    version: int
+    escalations: int
+    ended: int
+    dismissed: int
+
+
 class Counts(NamedTuple):
     """What came of a rule: how often it matched, acted, and would have acted in shadow.
 
-    ``false_alarms`` are the tickets it had a part in that were resolved without an answer by any human.
+    ``false_alarms`` are the tickets it had a part in that were resolved without an answer by any human; ``dismissals``
+    are by version, the newest first.
     """
 
     matched: int = 0
     acted: int = 0
     shadow: int = 0
     false_alarms: int = 0
+    dismissals: tuple[Dismissals, ...] = ()
 
 
 # All that is asked of decisions is in one index, so that their rows are not looked at.
-_COUNTS = text("""
+_COUNTS = text(f"""
 SELECT d.rule_id, count(*) AS matched, count(*) FILTER (WHERE d.outcome = 'acted') AS acted,
     count(*) FILTER (WHERE d.outcome = 'shadow') AS shadow, count(DISTINCT f.ticket_id) AS false_alarms
 FROM decisions AS d LEFT JOIN ticket_facts AS f ON f.ticket_id = d.ticket_id AND d.outcome = 'acted'
-    AND f.resolved_at IS NOT NULL AND f.first_replied_at IS NULL AND NOT f.merged
+    AND {ALONE}
 WHERE d.organization_id = :organization AND d.rule_id = ANY(:rules) AND d.at >= :since
 GROUP BY d.rule_id
-""")
+""")  # noqa: S608 - made of constants, as is the next
+
+_DISMISSALS = text(f"""
+SELECT d.rule_id, d.rule_version AS version, count(DISTINCT f.id) AS escalations,
+    count(DISTINCT f.id) FILTER (WHERE {ENDED}) AS ended, count(DISTINCT f.id) FILTER (WHERE {DISMISSED}) AS dismissed
+FROM {RAISED_BY_RULES.format(escalations="escalations AS f")}
+WHERE f.organization_id = :organization AND d.organization_id = :organization AND d.rule_id = ANY(:rules)
+    AND f.raised_at >= :since
+GROUP BY 1, 2 ORDER BY 1, 2 DESC
+""")  # noqa: S608
 
 
 async def count_decisions(
     session: AsyncSession, organization_id: UUID, rule_ids: Collection[UUID], since: datetime
 ) -> dict[UUID, Counts]:
-    """What came of the rules since then, in all their versions; those that never matched are left out."""
+    """What came of the rules since then, in all their versions; those of which nothing came are left out."""
     values = {"organization": organization_id, "rules": list(rule_ids), "since": since}
-    return {row.rule_id: Counts(*row[1:]) for row in await session.execute(_COUNTS, values)}
+    found = {row.rule_id: Counts(*row[1:]) for row in await session.execute(_COUNTS, values)}
+    for rule_id, *figures in await session.execute(_DISMISSALS, values):
+        counts = found.get(rule_id, Counts())
+        found[rule_id] = counts._replace(dismissals=(*counts.dismissals, Dismissals(*figures)))
+    return found
 
 
 async def default_calendar(session: AsyncSession, organization_id: UUID) -> BusinessCalendar | None:

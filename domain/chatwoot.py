@@ -19,6 +19,11 @@ _LONGEST_NAME = 100
 _LONGEST_LABEL = 50
 _MOST_LABELS = 50
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+_STATUS_EVENTS = {
+    "conversation_status_changed": None,  # to webhooks, with what the status was
+    "conversation_opened": "open",  # to agent bots, without
+    "conversation_resolved": "resolved",
+}
 _TYPES = ("incoming", "outgoing", "activity", "template")  # by the numbers that some of Chatwoot's documents have
 
 
@@ -71,8 +76,16 @@ def _word(value: Any) -> Any:
     return value if isinstance(value, str) else None
 
 
+def _part(value: Any) -> Any:
+    return value if isinstance(value, Mapping) else None
+
+
 def _parts(value: Any) -> Any:
     return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
+
+
+def _seconds(value: Any) -> Any:
+    return _moment(value) if isinstance(value, (int, float)) else None
 
 
 Attributes = Annotated[dict[str, Any], BeforeValidator(_mapping)]
@@ -115,6 +128,19 @@ class Attachment(Part):
     file_type: Word = None
 
 
+class Change(Part):
+    """What a value was, and is."""
+
+    previous_value: Word = None
+    current_value: Word = None
+
+
+class Changed(Part):
+    """A change of a conversation, as far as it is read."""
+
+    status: Annotated[Change | None, BeforeValidator(_part)] = None
+
+
 class Conversation(Part):
     """A conversation; ``id`` is the number that people see, and that the API goes by."""
 
@@ -129,7 +155,7 @@ class ChatwootEvent(Part):
     """What Chatwoot posts to webhooks and agent bots.
 
     ``message_created`` and ``message_updated`` are a message with its conversation in ``conversation``; the events of
-    conversations are a conversation itself. Both have ``id``.
+    conversations are a conversation itself, with ``inbox_id``, ``status`` and what changed. Both have ``id``.
     """
 
     model_config = ConfigDict(
@@ -151,6 +177,14 @@ class ChatwootEvent(Part):
                     "inbox": {"id": 3, "name": "Website"},
                     "conversation": {"id": 52, "inbox_id": 3, "status": "pending", "labels": []},
                 },
+                {
+                    "event": "conversation_status_changed",
+                    "id": 52,
+                    "inbox_id": 3,
+                    "status": "open",
+                    "changed_attributes": [{"status": {"previous_value": "pending", "current_value": "open"}}],
+                    "updated_at": 1795192200.5,
+                },
                 {"event": "webwidget_triggered", "id": 9},
             ]
         },
@@ -169,6 +203,10 @@ class ChatwootEvent(Part):
     account: Account | None = None
     inbox: Inbox | None = None
     conversation: Conversation | None = None
+    inbox_id: Number | None = None
+    status: Word = None
+    changed_attributes: Annotated[list[Changed], BeforeValidator(_parts)] = Field(default_factory=list)
+    updated_at: Annotated[datetime | None, BeforeValidator(_seconds)] = None
 
 
 @dataclass(frozen=True)
@@ -208,6 +246,27 @@ class Received:
     message: ChatMessage
 
 
+class Turn(StrEnum):
+    """What a change of a conversation's status says of whose turn it is."""
+
+    HANDED_OVER = "handed_over"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True)
+class TurnTaken:
+    """The status was changed at ``at``, where the event says when.
+
+    Not ``certain`` is a hand-over where the event does not say what the status was before: a person may have opened
+    again what was resolved.
+    """
+
+    conversation: str
+    turn: Turn
+    at: datetime | None
+    certain: bool
+
+
 @dataclass(frozen=True)
 class Left:
     """Nothing is done about the event; why."""
@@ -226,8 +285,12 @@ def number_of(external_id: str | None, channel_id: UUID) -> int | None:
     return int(number) if of_channel == f"chatwoot:{channel_id}" and number.isdecimal() else None
 
 
-def read_event(event: ChatwootEvent, channel_id: UUID, account_id: int, inbox_id: int | None) -> Received | Left:
+def read_event(
+    event: ChatwootEvent, channel_id: UUID, account_id: int, inbox_id: int | None
+) -> Received | TurnTaken | Left:
     """What to do about an event that came by a channel which is this inbox (``None``: any) of this account."""
+    if event.event in _STATUS_EVENTS:
+        return _turn(event, channel_id, account_id, inbox_id)
     if why := _why_not(event, account_id, inbox_id):
         return Left(why)
     author, body = _author(event), _body(event)
@@ -249,6 +312,34 @@ def read_event(event: ChatwootEvent, channel_id: UUID, account_id: int, inbox_id
         agent_email=_email(sender.email) if author is Author.AGENT and sender else None,
     )
     return Received(str(event.id), _delivery(event.content_attributes), message)
+
+
+def _turn(event: ChatwootEvent, channel_id: UUID, account_id: int, inbox_id: int | None) -> TurnTaken | Left:
+    """What an event of a conversation, which is one itself, says of whose turn it is.
+
+    A bot hands over by opening what was ``pending``. What is opened from anything else is the customer's or a
+    person's doing, and needs no person that it does not have.
+    """
+    changes = [each.status for each in event.changed_attributes if each.status is not None]
+    before = changes[0].previous_value if changes else None
+    status = changes[0].current_value if changes else _STATUS_EVENTS[event.event] or event.status
+    reasons = {
+        "it names no conversation": event.id is None,
+        "it is of another account": event.account is not None and event.account.id != account_id,
+        "it is of another inbox": None not in (inbox_id, event.inbox_id) and event.inbox_id != inbox_id,
+        f"the status {status} changes nothing here": status not in ("open", "resolved"),
+        "no bot had it": status == "open" and bool(changes) and before != "pending",
+    }
+    for why, holds in reasons.items():
+        if holds:
+            return Left(why)
+    assert event.id is not None
+    return TurnTaken(
+        conversation=conversation_external_id(channel_id, event.id),
+        turn=Turn.HANDED_OVER if status == "open" else Turn.RESOLVED,
+        at=event.updated_at,
+        certain=bool(changes),
+    )
 
 
 def _why_not(event: ChatwootEvent, account_id: int, inbox_id: int | None) -> str | None:

@@ -78,6 +78,7 @@ class Conversation:
             "messages": [],
             "unread_count": 1,
             "timestamp": int(time.time()),
+            "updated_at": time.time(),
         }
 
 
@@ -135,6 +136,14 @@ class ChatwootServer:
             **fields,
         }
 
+    def status_changed(self, conversation: Conversation, to: str, *, bot: bool = False) -> Json:
+        """The event of a change of status, which is made here: to webhooks, or to the agent ``bot``."""
+        before, conversation.status = conversation.status, to
+        if bot:
+            return {"event": f"conversation_{'opened' if to == 'open' else to}", **conversation.webhook_data}
+        change = {"status": {"previous_value": before, "current_value": to}}
+        return {"event": "conversation_status_changed", **conversation.webhook_data, "changed_attributes": [change]}
+
     def event_of(self, conversation: Conversation, message: Json) -> Json:
         """The event that tells of a message which was posted to the API."""
         return self.event(
@@ -179,18 +188,20 @@ class ChatwootServer:
         if token not in (USER_TOKEN, BOT_TOKEN):
             return 401, {"error": "Invalid Access Token"}
         parts = address.path.strip("/").split("/")
-        of_account = parts[:5] == ["api", "v1", "accounts", str(ACCOUNT), "conversations"] and len(parts) == 7
+        of_account = parts[:5] == ["api", "v1", "accounts", str(ACCOUNT), "conversations"] and len(parts) in (6, 7)
         conversation = self.conversations.get(int(parts[5])) if of_account else None
         if conversation is None:
             return 404, {"error": "Resource could not be found"}
-        if (method, parts[6], token) == ("GET", "messages", BOT_TOKEN):
+        part = parts[6] if len(parts) == 7 else ""
+        if (method, token) == ("GET", BOT_TOKEN):
             return 401, {"error": "Access to this endpoint is not authorized for bots"}
         doing = {
+            ("GET", ""): lambda: conversation.webhook_data | {"account_id": ACCOUNT},
             ("GET", "messages"): lambda: self._list(conversation, parse_qs(address.query)),
             ("POST", "messages"): lambda: self._post(conversation, document),
             ("POST", "toggle_status"): lambda: self._toggle(conversation, document),
         }
-        return 200, doing[method, parts[6]]()
+        return 200, doing[method, part]()
 
     def _list(self, conversation: Conversation, query: dict[str, list[str]]) -> Json:
         before = int(query.get("before", ["999999999"])[0])

@@ -21,6 +21,7 @@ class Does(Enum):
     REFUSE = auto()
     PUT_OFF = auto()
     HANG = auto()
+    TAKE_AND_HANG = auto()  # the delivery was taken, and nobody is told
     REDIRECT = auto()
     DROP_BEFORE = auto()  # the line is cut, and the delivery was not taken
     DROP_AFTER = auto()  # the delivery was taken, and the line is cut before that is said
@@ -82,12 +83,12 @@ class Receiver:
     async def _answer(self, writer: asyncio.StreamWriter, got: Got) -> None:
         self.requests.append(got)
         does = self.choose(got) if self.choose else self.next.popleft() if self.next else Does.TAKE
-        if does in (Does.TAKE, Does.DROP_AFTER):
+        if does in (Does.TAKE, Does.DROP_AFTER, Does.TAKE_AND_HANG):
             self.taken.setdefault(got.id, got)
         if does in (Does.DROP_BEFORE, Does.DROP_AFTER):
             writer.transport.abort()
             return
-        if does is Does.HANG:
+        if does in (Does.HANG, Does.TAKE_AND_HANG):
             await self.hanging.wait()
             return
         status = {

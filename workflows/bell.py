@@ -30,7 +30,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.signatures import SendMail
-from db.mail import Bell, MailToCome, OpeningToCome, RaiseToCome
+from db.mail import Bell, MailToCome, OpeningToCome, RaiseToCome, TellingToCome
 from domain.commands import AgentReplied, CustomerReplied
 from domain.escalation_commands import PresenceChanged, Spoken
 from domain.ids import (
@@ -70,6 +70,7 @@ def make_bell(client: Client, settings: Settings) -> Bell:
         calls += [_tell(client, each, "spoken", fact) for each, fact in waiting.spoken.items()]
         calls += [_tell(client, each, "presence_changed", fact) for each, fact in waiting.presences.items()]
         calls += [_open(client, settings, each) for each in waiting.openings.values()]
+        calls += [_tell_in_turn(client, settings, each) for each in _by_ticket(waiting)]
         if mails:
             calls += [_send(client, queue, mail_id) for mail_id in waiting.mail_ids]
             calls += [_gather(client, queue, member_id) for member_id in waiting.member_ids]
@@ -128,6 +129,48 @@ async def _deliver(client: Client, queue: str, conversation_id: UUID, signal: st
         start_signal=signal,
         rpc_timeout=_PATIENCE,
     )
+
+
+def _by_ticket(waiting: MailToCome) -> list[list[TellingToCome]]:
+    """What one ticket is to be told goes in the order in which it was said."""
+    found: dict[UUID, list[TellingToCome]] = {}
+    for each in waiting.tellings:
+        found.setdefault(each.ticket_id, []).append(each)
+    return list(found.values())
+
+
+async def _tell_in_turn(client: Client, settings: Settings, tellings: list[TellingToCome]) -> None:
+    for each in tellings:
+        await _tell_ticket(client, settings, each)
+
+
+async def _tell_ticket(client: Client, settings: Settings, telling: TellingToCome) -> None:
+    """Tell a ticket of a message; a ticket takes it once.
+
+    A customer's message is not lost to a run that has ended, be it that the ticket was closed, even long ago, or that
+    its workflow is missing: the next one begins with it.
+    """
+    ticket, fact = telling.reopening, telling.fact
+    if ticket is not None:
+        await client.start_workflow(
+            TicketWorkflow.run,
+            StartTicket(ticket_id=ticket.id, history_limit=settings.history_limit),
+            id=workflow_id(ticket.id),
+            **_found_or_started(settings.temporal_task_queue),
+            search_attributes=attributes_of(ticket),
+            static_summary=summary(ticket),
+            start_signal=_signal_of(fact),
+            start_signal_args=[fact],
+            rpc_timeout=_PATIENCE,
+        )
+        return
+    try:
+        handle = client.get_workflow_handle(workflow_id(telling.ticket_id))
+        await handle.signal(_signal_of(fact), fact, rpc_timeout=_PATIENCE)
+    except RPCError as error:
+        # It is not recorded yet, or has just ended: the next sweep sees which.
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
 
 
 def _by_conversation(waiting: MailToCome) -> list[list[RaiseToCome]]:

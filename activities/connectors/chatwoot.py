@@ -36,6 +36,7 @@ _SETTLED_AFTER = timedelta(seconds=30)
 _FLOODED = "too many messages"
 """What Chatwoot's refusal says when a conversation has had its share of messages for a minute."""
 
+_RESOLVED = "resolved"
 _STATUS = {DeliveryKind.HANDED_OVER: "open", DeliveryKind.HANDED_BACK: "pending"}
 
 
@@ -74,7 +75,9 @@ class ChatwootConnector:
         if outgoing.message is not None:
             return await self._say(account, number, outgoing, outgoing.message.body, private=False)
         note = await self._say(account, number, outgoing, _note(outgoing), private=True)
-        await account.set_status(number, _STATUS[outgoing.kind])
+        over = outgoing.kind is DeliveryKind.HANDED_BACK and await account.status(number) == _RESOLVED
+        if not over:  # what somebody has resolved there is the bot's again when the customer writes
+            await account.set_status(number, _STATUS[outgoing.kind])
         return note
 
     async def _say(self, account: "_Account", number: int, outgoing: Outgoing, words: str, *, private: bool) -> str:
@@ -131,6 +134,11 @@ class _Account:
         }
         made = await self._ask("POST", f"{number}/messages", document)
         return str(made.get("id", ""))
+
+    async def status(self, number: int) -> str | None:
+        """What the conversation's status is there."""
+        found = (await self._ask("GET", str(number))).get("status")
+        return found if isinstance(found, str) else None
 
     async def set_status(self, number: int, status: str) -> None:
         """As the agent bot where its token is there: only a bot's hand-over assigns the conversation to nobody."""

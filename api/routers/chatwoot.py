@@ -8,6 +8,8 @@ from fastapi import APIRouter
 from sqlalchemy import select
 
 from api.channel_doors import ChatwootDoor, Door, again_for_chatwoot
+from api.chatwoot_turns import ChatwootTurns
+from api.escalations import Escalations
 from api.intake import Intake
 from api.problems import MEDIA_TYPE, Problem, ProblemView
 from api.routers.conversations import incoming_view
@@ -17,7 +19,7 @@ from api.schemas.webhook import ChatwootView
 from api.tickets import Tickets
 from db.echoes import note_echo
 from db.models import Member
-from domain.chatwoot import Author, ChatMessage, ChatwootEvent, Left, Received, read_event
+from domain.chatwoot import Author, ChatMessage, ChatwootEvent, Left, Received, TurnTaken, read_event
 from domain.events import Actor, ActorKind
 
 router = APIRouter(prefix="/channels/{channel_id}/chatwoot", tags=["conversations"])
@@ -30,15 +32,21 @@ _NOT_TAKEN: dict[int | str, dict[str, Any]] = {
 
 @router.post("", responses=_NOT_TAKEN, summary="Take in an event of Chatwoot's, by its signature")
 async def take_event(event: ChatwootEvent, door: ChatwootDoor) -> ChatwootView:
-    """`message_created` is taken in once; all else is answered with why it is left.
+    """`message_created` is taken in once, a bot's hand-over raises an escalation, and what is resolved ends one.
+
+    All else is answered with why it is left.
 
     Whatever is away is answered with 500: of an agent bot's events Chatwoot sends those again, and no others.
     """
     settings = door.channel.settings
     found = read_event(event, door.channel.id, settings["account_id"], settings.get("inbox_id"))
     if isinstance(found, Left):
-        return ChatwootView(message=None, left=found.why)
+        return ChatwootView(left=found.why)
     with again_for_chatwoot():
+        if isinstance(found, TurnTaken):
+            tickets = door.tickets
+            turned = await ChatwootTurns(Escalations(tickets.services, tickets.session, tickets.caller)).take(found)
+            return ChatwootView(did=turned.did, left=turned.left)
         return await _take(door, found)
 
 
@@ -47,7 +55,7 @@ async def _take(door: Door, found: Received) -> ChatwootView:
     async with tickets.session.begin():
         ours = await note_echo(tickets.session, door.channel.id, found.provider_id, found.delivery_id)
     if ours:
-        return ChatwootView(message=None, left="Baton itself has sent it")
+        return ChatwootView(left="Baton itself has sent it")
     intake = Intake(await _written_by(tickets, message))
     [arrival] = await intake.take([(message.conversation, incoming_message(message, door.channel.id))])
     if isinstance(arrival, Problem):
@@ -55,7 +63,7 @@ async def _take(door: Door, found: Received) -> ChatwootView:
     await intake.tell([arrival])
     if arrival.untold is not None:
         raise arrival.untold
-    return ChatwootView(message=incoming_view(arrival), left=None)
+    return ChatwootView(message=incoming_view(arrival))
 
 
 async def _written_by(tickets: Tickets, message: ChatMessage) -> Tickets:

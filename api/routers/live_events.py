@@ -46,7 +46,8 @@ async def follow(
 ) -> EventSourceResponse:
     """A stream of server-sent events, their ids rising.
 
-    `ticket` for each change of a ticket and `notification` for what the acting member is told. `resync` says that
+    `ticket` for each change of a ticket, `escalation` of an escalation, `delivery` for what becomes of an answer on its
+    way out, attempt by attempt, and `notification` for what the acting member is told. `resync` says that
     events were missed: read the lists again and go on. `hello` begins a stream and names its place.
     The stream ends when its session or key does, and when the member is disabled.
     """

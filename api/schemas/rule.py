@@ -183,10 +183,20 @@ class RoutingRuleCountsView(View):
     shadow: int = Field(description="How often it would have acted.")
 
 
+class DismissalsView(View):
+    """The escalations raised in this time that a version of the rule was a reason of."""
+
+    version: int
+    escalations: int
+    ended: int
+    dismissed: int = Field(description="Did not need a human, as somebody has said; as `/analytics/dismissals`.")
+
+
 class EscalationEventCountsView(RoutingRuleCountsView):
     """The same, and how often nobody was needed."""
 
     false_alarms: int = Field(description="Its tickets that were resolved without an answer by any human.")
+    dismissals: list[DismissalsView] = Field(description="By version, the newest first.")
 
 
 class RuleView(View):

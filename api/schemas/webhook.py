@@ -49,7 +49,8 @@ Happened = Annotated[MessageCreated | MessagesCreated, Field(discriminator="type
 
 
 class ChatwootView(View):
-    """What became of an event: a message that was taken in, or why nothing was done."""
+    """What became of an event: a message that was taken in, what a change of status did, or why nothing was done."""
 
-    message: IncomingView | None
-    left: str | None = Field(examples=["private notes stay in Chatwoot"])
+    message: IncomingView | None = None
+    did: str | None = Field(default=None, examples=["escalation_raised"])
+    left: str | None = Field(default=None, examples=["private notes stay in Chatwoot"])

@@ -3,7 +3,7 @@
 from db.models.account import Account, AccountSession, Attempts, Identity, Invitation, PasswordReset
 from db.models.assignment import QueuedTicket, Rota
 from db.models.audit import AuditEntry
-from db.models.conversation import Channel, Conversation, Message, Note, Requester, TicketOpening
+from db.models.conversation import Channel, Conversation, Message, Note, Requester, TicketOpening, UntoldMessage
 from db.models.delivery import ChannelSecret, Delivery
 from db.models.escalation import EscalationChangeRow, EscalationNote, EscalationReasonRow, EscalationRow
 from db.models.facts import TicketFacts
@@ -73,4 +73,5 @@ __all__ = [
     "TicketPresence",
     "TicketRow",
     "TicketWatcher",
+    "UntoldMessage",
 ]

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, Uuid, text
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, Uuid, func, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import String
@@ -134,6 +134,21 @@ class TicketOpening(Table):
     organization_id: Mapped[OrganizationId]
     start: Mapped[dict[str, Any]]
     created_at: Mapped[CreatedAt]
+
+
+class UntoldMessage(Table):
+    """A customer's or an agent's message that its ticket may not have been told of.
+
+    Written with the message, and removed by a sweep once the ticket's story has it; ``due_at`` is since when one looks.
+    """
+
+    __tablename__ = "untold_messages"
+
+    message_id: Mapped[UUID] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True)
+    organization_id: Mapped[OrganizationId]
+    due_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (Index(None, "due_at"),)
 
 
 class Note(Table):

@@ -53,6 +53,7 @@ class Delivery(Table):
             "number",
             postgresql_where=sql("state = 'pending' AND connector <> 'webchat'"),
         ),
+        Index("ix_deliveries_failed", "finished_at", postgresql_where=sql("state = 'failed'")),
     )
 
 

@@ -117,13 +117,13 @@ async def test_who_writes_decides_whether_the_customer_waits(
         ({"private": True, "message_type": "outgoing", "sender": AGENT}, "private notes stay in Chatwoot"),
         ({"inbox": {"id": 4}}, "it is of another inbox"),
         ({"account": {"id": 2}}, "it is of another account"),
-        ({"event": "conversation_status_changed"}, "conversation_status_changed changes nothing here"),
+        ({"event": "conversation_updated"}, "conversation_updated changes nothing here"),
         ({"event": "webwidget_triggered", "conversation": None}, "webwidget_triggered changes nothing here"),
     ],
 )
 async def test_what_is_left_says_why(tenant: Tenant, channel: str, chat: Conversation, fields: Json, why: str) -> None:
     answer = await posted(tenant.client, channel, event(chat, "Hello?") | fields)
-    assert (answer.status_code, answer.json()) == (200, {"message": None, "left": why})
+    assert (answer.status_code, answer.json()) == (200, {"message": None, "did": None, "left": why})
     assert (await tenant.get("/conversations"))["items"] == []
 
 
@@ -231,7 +231,7 @@ async def test_what_baton_itself_said_is_no_new_message(
             row.provider_id, row.state = str(echo["id"]), DeliveryState.SENT
     for _ in range(2):
         answer = await posted(http, channel, echo)
-        assert answer.json() == {"message": None, "left": "Baton itself has sent it"}
+        assert answer.json()["left"] == "Baton itself has sent it"
     said = (await tenant.get(f"/conversations/chatwoot:{channel}:52/messages"))["items"]
     assert [each["body"] for each in said] == ["Hello?", "I am here."]
     async with sessions() as session:
@@ -301,3 +301,84 @@ async def test_an_agents_answer_is_said_in_chatwoot_once_and_does_not_come_back(
         assert [each["body"] for each in messages] == ["Hello?", "I am here."]
         assert installation.said() == ["I am here."]
         assert (await tenant.get(path))["waiting_since"] is None
+
+
+async def test_a_bots_hand_over_raises_one_escalation_and_what_is_resolved_there_ends_it(
+    http: httpx.AsyncClient, tenant: Tenant, channel: str
+) -> None:
+    chat = _INSTALLATION.conversation(53)
+    unknown = await posted(http, channel, _INSTALLATION.status_changed(chat, "open"))
+    assert unknown.json()["left"] == "nothing has been written in this conversation"
+    await posted(http, channel, event(chat, "Where is my bag?"))
+
+    async def happens(to: str, *, bot: bool = False, before: str | None = None, **fields: Any) -> str:
+        """What becomes of the event of a change of status."""
+        chat.status = before or chat.status
+        answer = await posted(http, channel, _INSTALLATION.status_changed(chat, to, bot=bot) | fields)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["did"] or answer.json()["left"])
+
+    async def queue(*statuses: str) -> list[Json]:
+        return [each async for each in tenant.pages("/escalations", status=list(statuses))]
+
+    async def is_raised() -> Json:
+        found = await queue("queued")
+        assert len(found) == 1
+        return found[0]
+
+    assert await happens("open", before="resolved") == "no bot had it"
+    assert await happens("snoozed") == "the status snoozed changes nothing here"
+    assert await happens("open", before="pending") == "escalation_raised"
+    first = await eventually(is_raised)
+    assert [reason["source"] for reason in first["reasons"]] == ["flow"]
+    for bot in (True, False):
+        assert await happens("open", bot=bot, before="pending") == "a person is asked for already, or has it"
+    assert await happens("resolved") == "its customer still waits for a person"
+    now = datetime.now(UTC).isoformat()
+    await posted(http, channel, event(chat, "It is here.", message_type="outgoing", sender=AGENT, created_at=now))
+    assert await happens("resolved", before="open", bot=True) == "escalation_resolved"
+    assert await happens("resolved") == "no escalation of it is live"
+    [ended] = await queue("resolved")
+    assert (ended["id"], ended["ticket"]) == (first["id"], None)
+
+    late: Json = {"updated_at": datetime.fromisoformat(ended["closed_at"]).timestamp() - 1}
+    assert await happens("open", before="pending", **late) == "it tells of an earlier turn"
+    assert await happens("open", before="pending", bot=True) == "its customer does not wait for an answer"
+    assert await happens("open", before="pending") == "escalation_raised"
+    assert (await eventually(is_raised))["id"] != first["id"]
+
+
+@pytest.mark.parametrize("ends", ["handed back", "resolved there"])
+async def test_who_takes_over_is_told_in_chatwoot_and_what_that_changes_there_changes_nothing_here(
+    near: httpx.AsyncClient, ends: str
+) -> None:
+    tenant = await new_tenant(near)
+    async with chatwoot_server() as installation:
+        chat = installation.conversation()
+        channel = await chatwoot_channel(tenant, base_url=installation.url)
+        token = {"purpose": "chatwoot_token", "secret": USER_TOKEN}
+        await tenant.post(f"/channels/{channel}/secrets", token)
+        await posted(near, channel, event(chat, "Hello?"))
+        path = f"/conversations/chatwoot:{channel}:52"
+        member = tenant.acting_for(await tenant.member(name="Ana"))
+        taken = await member.post(f"{path}/takeover", {})
+        assert await eventually(lambda: chat.status == "open", 30)
+        [note] = installation.said(private=True)
+        assert note.startswith("Ana has the conversation in Baton.")
+        for to in ("open", "pending"):
+            chat.status = "pending"
+            echo = await posted(near, channel, installation.status_changed(chat, to))
+            assert echo.json()["did"] is None
+        chat.status = "open"
+        if ends == "handed back":
+            await member.post(f"{path}/handback", {})
+            assert await eventually(lambda: chat.status == "pending", 30)
+        else:
+            await member.post(f"{path}/replies", {"body": "Here it is."})
+            resolved = await posted(near, channel, installation.status_changed(chat, "resolved"))
+            assert resolved.json()["did"] == "escalation_resolved"
+        assert await eventually(lambda: len(installation.said(private=True)) == 2, 30)
+        assert chat.status == ("pending" if ends == "handed back" else "resolved"), "what is over there stays so"
+        [escalation] = [each async for each in tenant.pages("/escalations", status=["queued", "claimed", "resolved"])]
+        assert (escalation["id"], escalation["status"]) == (taken["id"], "resolved")
+        assert (await tenant.get(path))["handled_by"] == "bot"

@@ -404,6 +404,9 @@ async def test_what_is_dismissed_counts_against_the_version_of_its_rule(tenant: 
         [row[name] for name in ("name", "version", "escalations", "ended", "dismissed")] for row in report["rows"]
     ]
     assert sorted(counted) == [["Refund", 1, 2, 2, 1], ["Refund", 2, 2, 1, 1]]
+    [listed] = await tenant.get("/escalation-events")
+    named = ("version", "escalations", "ended", "dismissed")
+    assert [[each[name] for name in named] for each in listed["counts"]["dismissals"]] == [[2, 2, 1, 1], [1, 2, 2, 1]]
     assert (report["group_by"], report["total"]["escalations"], report["total"]["share"]) == ("rule", 4, 0.6667)
     waited = await member.get("/analytics/queue", group_by="source")
     [row] = waited["rows"]

@@ -13,6 +13,7 @@ from temporalio.client import Client
 from embedded.temporal import EmbeddedTemporal
 from tests.api.running import serving, settings_for, working
 from tests.api.tenant import Json, Tenant, new_tenant
+from tests.api.test_live_events import following
 from tests.receiver import Does, Receiver, receiver
 from tests.support import eventually
 
@@ -225,3 +226,58 @@ async def test_what_a_ticket_says_by_itself_goes_out_by_its_channel(desk: Tenant
     [got] = platform.requests
     assert got.document["data"]["message"]["author"] == "system"
     assert got.document["data"]["ticket"] == {"id": ticket["id"], "number": ticket["number"]}
+
+
+async def test_a_platform_is_told_who_takes_a_conversation_over_and_who_gives_it_back(
+    desk: Tenant, platform: Receiver
+) -> None:
+    held = await conversation(desk, platform)
+    path, member = f"/conversations/{held['external_id']}", await desk.member(name="Ana")
+    ana = desk.acting_for(member)
+    platform.will([Does.DROP_AFTER])
+    taken = await ana.post(f"{path}/takeover", {}, key="mine")
+    again = await ana.call("POST", f"{path}/takeover", {}, key="mine")
+    assert again.headers["Idempotency-Replayed"] == "true"
+    await ana.post(f"{path}/replies", {"body": "I am here."})
+    await ana.post(f"{path}/handback", {"note": "Explained it."})
+
+    async def is_told() -> bool:
+        return len(platform.taken) == 3
+
+    assert await eventually(is_told, 30)
+    told = list(platform.taken.values())
+    for got in platform.requests:
+        Webhook(held["signed_with"]).verify(got.body, got.headers)
+    kinds = [got.document["type"] for got in told]
+    assert kinds == ["conversation.handed_over", "message.created", "conversation.handed_back"], "in order, once"
+    for got in (told[0], told[2]):
+        data = got.document["data"]
+        assert data["conversation"]["external_id"] == held["external_id"]
+        about = [data["about"][name] for name in ("member_id", "member_name", "escalation_id")]
+        assert about == [member["id"], "Ana", taken["id"]]
+    assert "Explained it." not in told[2].body, "notes are for colleagues"
+
+
+async def test_open_pages_are_shown_what_becomes_of_an_answer(desk: Tenant, platform: Receiver) -> None:
+    held = await conversation(desk, platform)
+    platform.will([Does.FAIL, Does.REFUSE])
+    async with following(desk) as received:
+        assert (await received()).kind == "hello"
+        said = await desk.post(f"/conversations/{held['external_id']}/replies", {"body": "On its way."})
+        shown: list[Json] = []
+        while len(shown) < 4:
+            event = await received()
+            if event.kind != "delivery":
+                continue
+            shown.append(event.data)
+            if event.data["state"] == "failed":
+                await desk.post(f"/deliveries/{said['delivery']['id']}/send-again", {})
+    assert [(each["state"], each["tried"]) for each in shown] == [
+        ("pending", 1),  # it is tried again
+        ("failed", 2),
+        ("pending", 2),  # by hand
+        ("sent", 3),
+    ]
+    about = {(each["delivery_id"], each["message_id"], each["conversation_id"], each["kind"]) for each in shown}
+    assert about == {(said["delivery"]["id"], said["id"], held["id"], "message")}
+    assert all("reason" not in each for each in shown), "a receiver's words are asked for"

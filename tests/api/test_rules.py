@@ -334,7 +334,7 @@ async def test_rule_in_shadow_records_what_it_would_have_done_and_does_nothing(t
 
     # The same message in another conversation, with the rule on: what was foretold is done.
     switched = await switch(tenant, path, "on")
-    assert switched["counts"] == {"matched": 2, "acted": 0, "shadow": 1, "false_alarms": 0}
+    assert switched["counts"] == {"matched": 2, "acted": 0, "shadow": 1, "false_alarms": 0, "dismissals": []}
     live = await write(tenant, "Give me a refund!", "chat-2")
     assert (outcomes(live), live["ticket_id"] is not None) == ([("Refunds", 1, "acted")], True)
 
@@ -349,9 +349,11 @@ async def test_rule_in_shadow_records_what_it_would_have_done_and_does_nothing(t
         counts: Json = found["counts"]
         return counts
 
-    assert await counted() == {"matched": 3, "acted": 1, "shadow": 1, "false_alarms": 0}
+    raised = {"dismissals": [{"version": 1, "escalations": 1, "ended": 0, "dismissed": 0}]}
+    assert await counted() == {"matched": 3, "acted": 1, "shadow": 1, "false_alarms": 0, **raised}
     await tenant.post(f"/tickets/{live['ticket_id']}/status", {"to": "resolved"})
-    assert await counted() == {"matched": 3, "acted": 1, "shadow": 1, "false_alarms": 1}, "nobody had to answer"
+    now = await counted()
+    assert now == {"matched": 3, "acted": 1, "shadow": 1, "false_alarms": 1, **raised}, "nobody had to answer"
 
 
 async def test_new_tickets_are_routed_and_say_why(tenant: Tenant) -> None:

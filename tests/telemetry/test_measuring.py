@@ -10,7 +10,7 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from db.engine import make_engine, make_sessions
-from db.queues import Queues
+from db.queues import Counting, count_queues
 from domain.ticket import Status
 from embedded.ports import LOOPBACK, free_port
 from telemetry import worker_runtime
@@ -50,7 +50,7 @@ def test_database_that_does_not_answer_costs_a_scrape_two_seconds_once() -> None
     with socket.socket() as silent:
         silent.bind((LOOPBACK, 0))
         silent.listen()
-        queues = Queues(f"postgresql://baton@{LOOPBACK}:{silent.getsockname()[1]}/baton")
+        queues = Counting(f"postgresql://baton@{LOOPBACK}:{silent.getsockname()[1]}/baton", count_queues)
         started = time.monotonic()
         assert [queues.read() for _ in range(3)] == [[], [], []]
         assert 1 < time.monotonic() - started < 4

@@ -63,6 +63,49 @@ def test_queues_are_counted_by_the_database(watched: Watched) -> None:
     assert watched.api.total("baton_overdue_tickets") == 0
 
 
+async def test_escalations_and_deliveries_that_wait_are_counted(watched: Watched, pair: Pair) -> None:
+    def value(name: str, **labels: str) -> float | None:
+        return pair.scrape("api").total(name, **labels)
+
+    assert value("baton_queued_escalations", priority="low") == 0
+    assert value("baton_failed_deliveries", connector="email") == 0
+    with psycopg.connect(pair.settings.psycopg_url) as connection:
+        for statement in _WAITING:
+            connection.execute(statement, {"ticket": watched.life.ticket["id"]})
+
+    async def counted() -> bool:
+        return value("baton_queued_escalations", priority="urgent") == 1
+
+    try:
+        assert await eventually(counted, timeout=20)
+        assert 590 < (value("baton_oldest_escalation_seconds", priority="urgent") or 0) < 700
+        assert value("baton_pending_deliveries", connector="webhook") == 1
+        assert 290 < (value("baton_oldest_delivery_seconds", connector="webhook") or 0) < 400
+        assert value("baton_failed_deliveries", connector="webhook") == 1, "not the one of two days ago"
+    finally:
+        with psycopg.connect(pair.settings.psycopg_url) as connection:
+            for table in ("deliveries", "channels", "escalations"):
+                connection.execute(f"DELETE FROM {table}")
+
+
+_WAITING = (
+    """INSERT INTO escalations (id, organization_id, conversation_id, requester_id, version, status, priority,
+            priority_rank, channel, in_line_since, raised_at, updated_at, state)
+        SELECT gen_random_uuid(), organization_id, conversation_id, requester_id, 1, 'queued', 'urgent', 3, channel,
+            now() - interval '10 minutes', now(), now(), '{}' FROM tickets WHERE id = %(ticket)s""",
+    """INSERT INTO channels (id, organization_id, kind, name, settings)
+        SELECT gen_random_uuid(), organization_id, 'api', 'Watched', '{}' FROM tickets WHERE id = %(ticket)s""",
+    """INSERT INTO deliveries (id, organization_id, key, conversation_id, channel_id, connector, kind, state, due_at,
+            try_until, created_at, finished_at)
+        SELECT gen_random_uuid(), t.organization_id, each.state || each.minutes, t.conversation_id, c.id, 'webhook',
+            'message', each.state, now(), now(), now() - each.minutes * interval '1 minute',
+            CASE WHEN each.state = 'failed' THEN now() - each.minutes * interval '1 minute' END
+        FROM tickets AS t JOIN channels AS c USING (organization_id),
+            (VALUES ('pending', 5), ('failed', 60), ('failed', 2880)) AS each (state, minutes)
+        WHERE t.id = %(ticket)s""",
+)
+
+
 async def test_ticket_past_its_deadline_without_a_breach_is_counted(watched: Watched, pair: Pair) -> None:
     with psycopg.connect(pair.settings.psycopg_url) as connection:
         overdue = "UPDATE tickets SET sla_due_at = now() - interval '1 minute' WHERE id = %s"

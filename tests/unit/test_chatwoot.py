@@ -19,6 +19,8 @@ from domain.chatwoot import (
     ChatwootEvent,
     Left,
     Received,
+    Turn,
+    TurnTaken,
     conversation_external_id,
     number_of,
     read_event,
@@ -35,7 +37,7 @@ def event(content: str | None = "Hello?", **fields: Any) -> Json:
     return ChatwootServer().event(ChatwootServer().conversation(**of), content, **fields)
 
 
-def read(document: Json, inbox_id: int | None = INBOX) -> Received | Left:
+def read(document: Json, inbox_id: int | None = INBOX) -> Received | TurnTaken | Left:
     return read_event(ChatwootEvent.model_validate(document), CHANNEL, ACCOUNT, inbox_id)
 
 
@@ -71,9 +73,9 @@ def test_who_wrote(fields: Json, author: Author) -> None:
     [
         ({"event": "message_updated"}, "message_updated"),
         ({"event": "conversation_created"}, "conversation_created"),
-        ({"event": "conversation_status_changed"}, "conversation_status_changed"),
+        ({"event": "conversation_typing_on"}, "conversation_typing_on"),
         ({"event": "conversation_updated"}, "conversation_updated"),
-        ({"event": "conversation_resolved"}, "conversation_resolved"),
+        ({"event": "conversation_status_changed"}, "the status None changes nothing here"),
         ({"event": "webwidget_triggered", "conversation": None}, "webwidget_triggered"),
         ({"private": True, "message_type": "outgoing", "sender": USER}, "private"),
         ({"message_type": "activity"}, "activity"),
@@ -165,6 +167,47 @@ def test_a_delivery_of_ours_is_known_by_what_it_carries() -> None:
     other = read(event("Hi", content_attributes={DELIVERY_ID: "nonsense"}))
     assert isinstance(other, Received)
     assert other.delivery_id is None
+
+
+def turn(before: str, to: str, *, bot: bool = False, **fields: Any) -> TurnTaken | str:
+    """What a change of status is, or why it is left."""
+    installation = ChatwootServer()
+    document = installation.status_changed(installation.conversation(status=before), to, bot=bot) | fields
+    found = read(document)
+    assert not isinstance(found, Received)
+    return found.why if isinstance(found, Left) else found
+
+
+def test_a_bot_hands_over_by_opening_what_was_pending() -> None:
+    at = datetime(2026, 11, 20, 16, 30, tzinfo=UTC)
+    known_as = conversation_external_id(CHANNEL, 52)
+    found = turn("pending", "open", updated_at=at.timestamp())
+    assert found == TurnTaken(known_as, Turn.HANDED_OVER, at, certain=True)
+    found = turn("pending", "open", bot=True, updated_at=None)
+    assert found == TurnTaken(known_as, Turn.HANDED_OVER, None, certain=False)
+    for before in ("resolved", "snoozed"):
+        assert turn(before, "open") == "no bot had it"
+
+
+@pytest.mark.parametrize("bot", [True, False])
+def test_what_is_resolved_is_known_whoever_says_so(bot: bool) -> None:
+    found = turn("open", "resolved", bot=bot)
+    assert isinstance(found, TurnTaken)
+    assert found.turn is Turn.RESOLVED
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"inbox_id": INBOX + 1}, "it is of another inbox"),
+        ({"account": {"id": ACCOUNT + 1}}, "it is of another account"),
+        ({"id": None}, "it names no conversation"),
+        ({"changed_attributes": [{"status": {"current_value": "pending"}}]}, "the status pending changes nothing here"),
+        ({"changed_attributes": [{"status": "open"}, 7], "status": []}, "the status None changes nothing here"),
+    ],
+)
+def test_changes_of_status_that_are_left_say_why(fields: Json, why: str) -> None:
+    assert turn("pending", "open", **fields) == why
 
 
 def test_conversations_are_known_by_channel_and_number() -> None:
