@@ -15,6 +15,7 @@ from api.reservations import Reservations
 from api.schemas.ticket import CreateTicket
 from api.temporal_answers import RunEnded
 from api.ticket_gateway import TicketGateway
+from db.openings import find_opening
 from db.tickets import (
     KeptAnswer,
     RecordedTicket,
@@ -30,7 +31,7 @@ from domain.events import Actor, ActorKind, EventKind
 from domain.ids import ticket_id, workflow_id
 from domain.lifecycle import check, closed
 from domain.ticket import TRANSITIONS, Status, Ticket, legal_targets
-from workflows.messages import Created, Outcome
+from workflows.messages import Created, Outcome, StartTicket
 
 
 @dataclass(frozen=True)
@@ -201,18 +202,33 @@ class Tickets:
         return found or (await self._unrecorded(wanted_id), None)
 
     async def _unrecorded(self, wanted_id: UUID) -> RecordedTicket:
-        """A ticket that was acknowledged while the read model lagged, as its workflow holds it; else ``not_found``."""
+        """A ticket that was acknowledged while the read model lagged, as its workflow holds it; else ``not_found``.
+
+        One that was decided on, and can be seen in its conversation, is started by whoever comes first.
+        """
         try:
-            if await self.gateway.owner_of(wanted_id) != self.caller.organization_id:
-                raise not_found("ticket")
-            live = await self.gateway.live(wanted_id)
+            ticket = await self._live(wanted_id)
         except RunEnded:
-            raise not_found("ticket") from None
-        if live.ticket is None:
+            ticket = await self._decided_on(wanted_id)
+        if ticket is None:
             raise not_found("ticket")
         async with self.services.reads() as session:
-            requester = await find_requester(session, live.ticket.requester_id)
-        return RecordedTicket(live.ticket, "", requester)
+            requester = await find_requester(session, ticket.requester_id)
+        return RecordedTicket(ticket, "", requester)
+
+    async def _live(self, wanted_id: UUID) -> Ticket | None:
+        if await self.gateway.owner_of(wanted_id) != self.caller.organization_id:
+            return None
+        return (await self.gateway.live(wanted_id)).ticket
+
+    async def _decided_on(self, wanted_id: UUID) -> Ticket | None:
+        async with self.services.reads() as session:
+            kept = await find_opening(session, self.caller.organization_id, wanted_id)
+        start = StartTicket.model_validate(kept) if kept is not None else None
+        if start is None or start.ticket is None or start.created is None:
+            return None
+        await self.gateway.start(start.ticket, start.created)
+        return start.ticket.model_copy(update={"version": 1})
 
     async def _shown(
         self, watch: Watch, fallback: RecordedTicket, request_id: str, *, wait_for_event: bool = False, seen: int = 0

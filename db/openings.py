@@ -3,6 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
+from pydantic import JsonValue
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -10,6 +11,12 @@ from db.mail import OpeningToCome
 from db.models import Conversation, Message, TicketOpening, TicketRow
 from db.tellings import BY_MEMBER, fact_of
 from domain.commands import AgentReplied, CustomerReplied
+
+
+async def find_opening(session: AsyncSession, organization_id: UUID, ticket_id: UUID) -> dict[str, JsonValue] | None:
+    """What starts the ticket, as a document, where that may not have been done yet."""
+    mine = TicketOpening.ticket_id == ticket_id, TicketOpening.organization_id == organization_id
+    return await session.scalar(select(TicketOpening.start).where(*mine))
 
 
 async def untold_openings(session: AsyncSession, before: datetime, limit: int) -> dict[UUID, OpeningToCome]:

@@ -157,8 +157,11 @@ class Desk:
         return Act("took over" if step.kind is Kind.TAKE_OVER else "claimed", self.escalation_id)
 
     async def _file(self, step: Step, mine: str, actor: str) -> Act:
+        if self.ticket_id:
+            await self._caller.shown(f"/tickets/{self.ticket_id}")
         filed = await self._caller.post(f"/escalations/{mine}/ticket", {}, step.key, "ticket", member=actor)
         self.ticket_id, self.escalation_id = filed["ticket"]["id"], mine
+        await self._caller.shown(f"/tickets/{self.ticket_id}")  # what comes next is done with it
         self._assigned = self.ticket_id if self.holder else self._assigned  # to whom has the conversation
         return Act("filed", mine)
 

@@ -79,6 +79,19 @@ async def test_message_whose_ticket_was_not_started_is_kept_and_starts_it_once_w
     assert len([each async for each in chat.tenant.pages("/tickets")]) == 1
 
 
+async def test_whoever_finds_the_ticket_in_its_conversation_can_use_it(chat: Chat, cut_off: httpx.AsyncClient) -> None:
+    for first in ("read", "edit"):
+        talk = Chat(chat.tenant)
+        assert (await outside(talk, cut_off).send(talk.document(ASKS_FOR_A_PERSON))).status_code == 503
+        path = f"/tickets/{(await talk.now())['ticket_id']}"
+        stranger = await new_tenant(talk.tenant.client)
+        assert (await stranger.call("GET", path)).status_code == 404
+        if first == "edit":
+            edited = await talk.tenant.call("PATCH", path, {"title": "Found in its conversation"})
+            assert edited.json()["version"] == 2
+        assert (await talk.tenant.get(path))["status"] == "open"
+
+
 async def test_any_later_message_starts_the_ticket_too(
     chat: Chat, cut_off: httpx.AsyncClient, settings: Settings
 ) -> None:
