@@ -11,7 +11,7 @@ from psycopg.errors import UniqueViolation
 from sqlalchemy.exc import IntegrityError
 
 import api.intake
-from api.tickets import Tickets
+from api.reservations import Reservations
 from tests.api.chat import AWAY_FROM_OFFICE, Chat, at
 from tests.api.tenant import Json, Tenant
 
@@ -69,7 +69,7 @@ async def test_who_makes_the_same_conversation_in_the_same_instant_is_answered_t
 async def test_who_makes_the_same_requester_in_the_same_instant_is_answered_too(
     tenant: Tenant, race: Callable[[object, str], None]
 ) -> None:
-    race(Tickets, "_reserve")
+    race(Reservations, "_ticket")
     ticket = await tenant.ticket(requester={"external_id": "customer-77"})
     assert [each["id"] async for each in tenant.pages("/tickets")] == [ticket["id"]]
 
