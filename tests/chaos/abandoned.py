@@ -23,7 +23,7 @@ class Abandoner:
         for number in range(conversations):
             await reaches(number / conversations)
             talk = Talk(f"chat-{self._commands.key()}", left=0)
-            await (self._held(talk) if number % 2 else self._given_back(talk))
+            await (self._given_back(talk) if number % 2 else self._held(talk))
 
     async def _held(self, talk: Talk) -> None:
         """Who takes it never answers: it goes back to the queue, whose ladder is climbed to its end."""

@@ -30,9 +30,9 @@ class Rules:
     targets: Mapping[Metric, timedelta]
     climb: tuple[timedelta, ...]
     """Waits of the ladder that a breach starts."""
-    queue_climb: tuple[timedelta, ...] = _seconds(1.5, 1.5)
+    queue_climb: tuple[timedelta, ...] = _seconds(1, 1)
     """Waits of the ladder that is climbed while a conversation is queued."""
-    silence_limit: timedelta = timedelta(seconds=3)
+    silence_limit: timedelta = timedelta(seconds=2)
     """How long who has a conversation may leave its customer waiting."""
     reopen_window: timedelta = timedelta(days=30)
     reassigns: bool = False
