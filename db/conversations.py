@@ -158,7 +158,8 @@ WITH fresh AS (
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (id uuid, conversation_id uuid, external_id text,
         author_kind text, author_id uuid, author_name text, body text, automatic boolean, reading jsonb,
         sent_at timestamptz, place integer)
-    JOIN conversations AS c ON c.id = r.conversation_id
+    -- Named twice: Postgres takes a document for a hundred rows, and would look through the table for them.
+    JOIN conversations AS c ON c.id = r.conversation_id AND c.id = ANY(:conversations)
     ON CONFLICT DO NOTHING
     RETURNING id, conversation_id, ticket_id, author_kind
 ), untold AS (
@@ -190,7 +191,7 @@ _TIMES = text(f"""
 UPDATE conversations AS c
 SET answered_at = w.answered_at, waiting_since = w.waiting_since
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS w (id uuid, answered_at timestamptz, waiting_since timestamptz)
-WHERE c.id = w.id
+WHERE c.id = w.id AND c.id = ANY(:conversations)
 RETURNING c.id, c.answered_at, c.waiting_since, {_ESCALATED}
 """)  # noqa: S608 - a constant, as below
 
@@ -281,7 +282,8 @@ async def keep_times(session: AsyncSession, conversations: Sequence[KeptConversa
     rows = [
         {"id": each.id, "answered_at": each.answered_at, "waiting_since": each.waiting_since} for each in conversations
     ]
-    for row in await session.execute(_TIMES, {"rows": _json(rows)}):
+    values = {"rows": _json(rows), "conversations": [each.id for each in conversations]}
+    for row in await session.execute(_TIMES, values):
         _tell_escalation(session, row)
 
 
