@@ -77,6 +77,8 @@ class Receiver:
             headers = {name.lower(): value for name, _, value in lines}
             body = (await reader.readexactly(int(headers["content-length"]))).decode()
             await self._answer(writer, Got(headers, body))
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # whoever sent it was killed
         finally:
             writer.close()
 
