@@ -69,21 +69,13 @@ class EscalationTickets:
     async def _of_conversation(
         self, row: EscalationRow, escalation: Escalation, document: EscalationTicketDocument
     ) -> RecordedTicket:
-        """The conversation's ticket, where it has one that is open: there is no need of another; else a new one.
-
-        One that was decided on and may not have been started, is.
-        """
-        of = select(Conversation.ticket_id, TicketOpening.start).where(Conversation.id == row.conversation_id)
-        of = of.outerjoin(TicketOpening, TicketOpening.ticket_id == Conversation.ticket_id)
+        """The conversation's ticket, where it has one that is open: there is no need of another; else a new one."""
+        of = select(Conversation.ticket_id).where(Conversation.id == row.conversation_id)
         for _ in range(_RACES):
             async with self.escalations.services.reads() as session:
-                present_id, start = (await session.execute(of)).one()
+                present_id = (await session.execute(of)).scalar_one()
             if present_id is not None:
-                recorded = await self.tickets.recorded(present_id)
-                if recorded is None:
-                    if start is not None:
-                        return await self._start(StartTicket.model_validate(start))
-                    recorded = await self.tickets.find(present_id)
+                recorded = await self.tickets.find(present_id)
                 if recorded.ticket.status in ACTIVE:
                     return recorded
             new = await self._decide(row, escalation, document, present_id)
