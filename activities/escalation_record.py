@@ -20,7 +20,7 @@ from activities.signatures import (
     LookAfterEscalation,
     RecordedEscalation,
 )
-from activities.ticket_record import ANOTHER_HISTORY
+from activities.ticket_record import refuse_another_history
 from db.deliveries import notice_to_come
 from db.engine import Sessions
 from db.escalation_terms import find_escalation_terms
@@ -136,12 +136,7 @@ class EscalationRecord:
 
 async def _require_one_history(session: AsyncSession, batch: EscalationBatch) -> None:
     """Refuse to mix two histories of an escalation; what is on record stays, and the escalation is stuck."""
-    versions = await told_otherwise(session, batch.escalation.id, batch.changes)
-    if versions:
-        raise ApplicationError(
-            f"Other changes are on record of the versions {versions}: this workflow is older than its record.",
-            type=ANOTHER_HISTORY,
-        )
+    refuse_another_history(await told_otherwise(session, batch.escalation.id, batch.changes))
 
 
 async def _leaver(session: AsyncSession, escalation: Escalation) -> UUID | None:

@@ -1,6 +1,6 @@
 """The one writer of the read model of tickets."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -124,10 +124,14 @@ class TicketRecord:
 
 async def _require_one_history(session: AsyncSession, batch: TicketBatch) -> None:
     """Refuse to mix two histories of a ticket; what is on record stays, and the ticket is found to be stuck."""
-    versions = await told_otherwise(session, batch.ticket.id, batch.events)
+    refuse_another_history(await told_otherwise(session, batch.ticket.id, batch.events))
+
+
+def refuse_another_history(versions: Collection[int]) -> None:
+    """Fail for good where these ``versions`` are on record with another content than the workflow's."""
     if versions:
         raise ApplicationError(
-            f"Other events are on record of the versions {versions}: this workflow is older than its record.",
+            f"Something else is on record of the versions {versions}: this workflow is older than its record.",
             type=ANOTHER_HISTORY,
         )
 
