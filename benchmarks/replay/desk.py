@@ -154,6 +154,7 @@ class Desk:
         else:
             return Act()
         self.escalation_id, self.holder = taken["id"], member
+        await self._caller.shown(f"/escalations/{taken['id']}")  # what comes next is done with it
         return Act("took over" if step.kind is Kind.TAKE_OVER else "claimed", self.escalation_id)
 
     async def _file(self, step: Step, mine: str, actor: str) -> Act:
