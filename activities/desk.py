@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -23,6 +22,7 @@ from db.assignment import (
     untold,
 )
 from db.engine import Sessions
+from db.group_commit import GroupCommit
 from domain.assignment import LOADING, Offer
 from domain.events import TicketEvent
 from domain.ids import workflow_id
@@ -41,21 +41,13 @@ _TOGETHER = 50
 """Tickets settled in one transaction, which takes some hundredths of a second then."""
 
 
-@dataclass
-class _Line:
-    """An organization's tickets that this process is to settle; ``worker`` does so while there are any."""
-
-    waiting: list[tuple[UUID, asyncio.Future[Settled]]] = field(default_factory=list)
-    worker: asyncio.Task[None] | None = None
-
-
 class Desk:
     """Called after each record of a ticket, and by itself when a member becomes free."""
 
     def __init__(self, sessions: Sessions, temporal: Client) -> None:
         self._sessions = sessions
         self._temporal = temporal
-        self._lines: dict[UUID, _Line] = {}
+        self._settling = GroupCommit[UUID, UUID, Settled](_TOGETHER)
 
     async def settle(self, batch: TicketBatch) -> Settled:
         """Have the queues follow what was recorded of a ticket, give a place it has freed to the next, and tell that.
@@ -66,39 +58,21 @@ class Desk:
         if not await self._concerns_queues(batch):
             return Settled()
         organization_id = batch.ticket.organization_id
-        line = self._lines.setdefault(organization_id, _Line())
-        settled: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
-        line.waiting.append((batch.ticket.id, settled))
-        if line.worker is None:
-            line.worker = asyncio.create_task(self._work(organization_id, line))
         if activity.in_activity() and activity.info().attempt > 1:
             await self._tell(organization_id, None, datetime.now(UTC))
-        return await settled
 
-    async def _work(self, organization_id: UUID, line: _Line) -> None:
-        while line.waiting:
-            taken, line.waiting = line.waiting[:_TOGETHER], line.waiting[_TOGETHER:]
-            try:
-                results = await self._settle(organization_id, [ticket_id for ticket_id, _ in taken])
-            except Exception as error:  # each of those who wait raises it, and is tried again
-                for _, settled in taken:
-                    if not settled.done():
-                        settled.set_exception(error)
-            else:
-                for ticket_id, settled in taken:
-                    if not settled.done():
-                        settled.set_result(results[ticket_id])
-        line.worker = None
-        if self._lines.get(organization_id) is line:
-            del self._lines[organization_id]
+        async def together(ticket_ids: Sequence[UUID]) -> list[Settled]:
+            return await self._settle(organization_id, ticket_ids)
 
-    async def _settle(self, organization_id: UUID, ticket_ids: Sequence[UUID]) -> dict[UUID, Settled]:
+        return await self._settling.add(organization_id, batch.ticket.id, together)
+
+    async def _settle(self, organization_id: UUID, ticket_ids: Sequence[UUID]) -> list[Settled]:
         now = datetime.now(UTC)
         async with self._sessions.begin() as session:
             rota = await lock_rota(session, organization_id)
             settled, offers = await settle(session, rota, ticket_ids, now)
         await self._tell_of(offers)
-        return settled
+        return [settled[each] for each in ticket_ids]
 
     @activity.defn(name=HAND_OUT)
     async def hand_out(self, request: HandOut) -> int:

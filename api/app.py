@@ -14,6 +14,7 @@ from api import problems
 from api.body_limit import BodyLimit
 from api.codec_access import CodecOrigin
 from api.dependencies import Services
+from api.intake import TOGETHER
 from api.listener import Listener
 from api.live_feed import LiveFeed
 from api.oidc import OidcClient
@@ -69,6 +70,7 @@ from api.second_opinion import second_opinion
 from api.webchat_feed import WebchatFeed
 from api.webchat_origins import WebchatOrigins
 from db.engine import make_application_engine, make_reading_engine, make_reads, make_sessions
+from db.group_commit import GroupCommit
 from db.queues import Counting, Line, Queue, count_lines, count_queues
 from domain.detection.human_request import HumanRequestDetector, builtin_detector
 from domain.detection.language import InvalidTable
@@ -261,6 +263,7 @@ def _lifespan(
                     live_feed=live_feed,
                     webchat_feed=webchat_feed,
                     bell=make_bell(temporal, settings),
+                    front_door=GroupCommit(TOGETHER),
                     rule_books=RuleBooks(reads),
                     reader=Reader(detector, builtin_scorer(), opinion),
                     passwords=Passwords(),
@@ -270,6 +273,7 @@ def _lifespan(
                     oidc=OidcClient.of(settings),
                 )
                 yield
+                await asyncio.gather(*app.state.services.ringing, return_exceptions=True)
         finally:
             webchat_feed.stop()
             await live_feed.stop()

@@ -1,14 +1,24 @@
 """A message on its way through the front door."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from uuid import UUID
 
 from api.problems import Problem
+from api.schemas.intake import IncomingMessage
 from db.conversations import KeptConversation, NewConversation, NewMessage
 from db.models import Decision
 from domain.reading import Reading
 from domain.rules.rule import Decided, EscalationActions
 from workflows.messages import StartTicket
+
+
+class ReadMessage(NamedTuple):
+    """A message as it was sent, with its conversation's external id; ``reading`` is what a customer's says."""
+
+    external_id: str
+    document: IncomingMessage
+    reading: Reading | None
 
 
 @dataclass

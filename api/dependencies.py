@@ -1,8 +1,9 @@
 """What route handlers ask for: who calls, a database session, the services the application was built with."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
@@ -13,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.client import Client
 
+from api.arrivals import Arrival, ReadMessage
 from api.live_feed import LiveFeed
 from api.oidc import OidcClient
 from api.passwords import Passwords
@@ -27,6 +29,7 @@ from api.webchat_feed import WebchatFeed
 from db.audit import Origin, audit_by
 from db.callers import Credentials, SessionCaller, find_by_key, find_by_session, note_use_of_key, prolong_session
 from db.engine import Sessions
+from db.group_commit import GroupCommit
 from db.mail import Bell, ring_for
 from db.models import Member, Team
 from db.walls import enter, every_organization, whichever_organization
@@ -47,6 +50,7 @@ class Services:
     live_feed: LiveFeed
     webchat_feed: WebchatFeed
     bell: Bell
+    front_door: "GroupCommit[Principal, ReadMessage, Arrival | Exception]"
     rule_books: RuleBooks
     reader: Reader
     passwords: Passwords
@@ -54,6 +58,13 @@ class Services:
     visitor_limits: RateLimits
     strangers: RateLimits
     oidc: OidcClient | None
+    ringing: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def ring_later(self, session: AsyncSession) -> None:
+        """Wake what the session's committed transactions left to be told, and have nobody wait for that."""
+        task = asyncio.create_task(ring_for(session, self.bell))
+        self.ringing.add(task)
+        task.add_done_callback(self.ringing.discard)
 
 
 # Dependencies are coroutines throughout: FastAPI sends plain functions to a thread, which costs each request dearly.

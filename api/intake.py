@@ -13,10 +13,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.arrivals import Arrival
+from api.arrivals import Arrival, ReadMessage
 from api.messages import Messages
 from api.opening import act, decisions_on, raise_by_request, tell_about
-from api.problems import Problem
+from api.problems import Problem, database_is_away
 from api.reader import BREATH, Unread
 from api.rule_book import RuleBook
 from api.schemas.intake import IncomingMessage, Writer
@@ -53,6 +53,9 @@ _RACES = 3
 ``ON CONFLICT`` does not look at.
 """
 
+TOGETHER = 50
+"""Messages of as many requests that share a transaction."""
+
 _AWAY = ("temporal_unavailable", "outcome_unknown")
 
 Taken = Sequence[tuple[str, IncomingMessage]]
@@ -72,19 +75,22 @@ class Intake:
         (``tell``). A message that was kept before is answered as it was then. ``history`` is kept and read only.
         With ``deliver`` they are agents' answers that the customer is told by the channel.
         """
-        books, mine = self.tickets.services.rule_books, self.tickets.caller.organization_id
-        book = books.known(mine) or await books.read(mine)
-        readings = await self._read(documents)
-        for _ in range(_RACES):
-            try:
-                return await self._take(documents, readings, book, history=history, deliver=deliver)
-            except IntegrityError as error:
-                if isinstance(error.orig, ForeignKeyViolation):
-                    # A channel has been deleted since the book was read; the newest book refuses who names it.
-                    book = await books.read(mine)
-                elif not isinstance(error.orig, UniqueViolation):
-                    raise
-        return await self._take(documents, readings, book, history=history, deliver=deliver)
+        return await self._take(await self._read(documents), history=history, deliver=deliver)
+
+    async def take_alone(self, external_id: str, document: IncomingMessage) -> Arrival:
+        """Keep one message and tell its ticket, or raise the problem there is with it.
+
+        It shares a transaction with those that the caller sends in other requests at the same time.
+        """
+        [read] = await self._read([(external_id, document)])
+        services = self.tickets.services
+        taken = await services.front_door.add(self.tickets.caller, read, self._take_together)
+        if not isinstance(taken, Arrival):
+            raise taken
+        await self.tell([taken])
+        if taken.untold is not None:
+            raise taken.untold
+        return taken
 
     async def tell(self, arrivals: Sequence[Arrival]) -> None:
         """Start and tell the tickets that messages concern; those of one conversation one after another.
@@ -120,7 +126,7 @@ class Intake:
             if isinstance(result, BaseException):
                 raise result
 
-    async def _read(self, documents: Taken) -> list[Reading | None]:
+    async def _read(self, documents: Taken) -> list[ReadMessage]:
         """What customers' messages say; nothing else is read."""
         unread = {
             number: Unread(document.body, "told by the sender" if document.automatic else None, document.headers)
@@ -128,15 +134,53 @@ class Intake:
             if document.author is Writer.CUSTOMER
         }
         readings = dict(zip(unread, await self.tickets.services.reader.read_all(list(unread.values())), strict=True))
-        return [readings.get(number) for number in range(len(documents))]
+        return [ReadMessage(*named, readings.get(number)) for number, named in enumerate(documents)]
+
+    async def _take_together(self, read: Sequence[ReadMessage]) -> list[Arrival | Exception]:
+        """Keep messages of several requests, in a session of their own: whoever is given up takes no other along."""
+        services = self.tickets.services
+        async with services.sessions() as session:
+            intake = Intake(replace(self.tickets, session=session))
+            try:
+                taken: list[Arrival | Exception] = [*await intake._take(read)]
+            except Exception as error:
+                if database_is_away(error):
+                    raise
+                if len(read) == 1:
+                    return [error]
+                # One of them cannot be kept, and no other shall go without for that.
+                return [kept for one in read for kept in await self._take_together([one])]
+        services.ring_later(session)
+        return taken
 
     async def _take(
-        self, documents: Taken, readings: Sequence[Reading | None], book: RuleBook, *, history: bool, deliver: bool
+        self,
+        read: Sequence[ReadMessage],
+        *,
+        history: bool = False,
+        deliver: bool = False,
+    ) -> list[Arrival | Problem]:
+        """Keep messages that are read, by the newest rules; again where another process was a moment faster."""
+        books, mine = self.tickets.services.rule_books, self.tickets.caller.organization_id
+        book = books.known(mine) or await books.read(mine)
+        for _ in range(_RACES):
+            try:
+                return await self._try(read, book, history=history, deliver=deliver)
+            except IntegrityError as error:
+                if isinstance(error.orig, ForeignKeyViolation):
+                    # A channel has been deleted since the book was read; the newest book refuses who names it.
+                    book = await books.read(mine)
+                elif not isinstance(error.orig, UniqueViolation):
+                    raise
+        return await self._try(read, book, history=history, deliver=deliver)
+
+    async def _try(
+        self, read: Sequence[ReadMessage], book: RuleBook, *, history: bool, deliver: bool
     ) -> list[Arrival | Problem]:
         arrivals: list[Arrival | Problem] = []
-        for (external_id, document), reading in zip(documents, readings, strict=True):
+        for each in read:
             try:
-                arrivals.append(await self._arrival(external_id, document, reading, book))
+                arrivals.append(await self._arrival(each, book))
             except Problem as problem:
                 arrivals.append(problem)
         if taken := [arrival for arrival in arrivals if isinstance(arrival, Arrival)]:
@@ -149,9 +193,8 @@ class Intake:
                         )
         return arrivals
 
-    async def _arrival(
-        self, external_id: str, document: IncomingMessage, reading: Reading | None, book: RuleBook
-    ) -> Arrival:
+    async def _arrival(self, read: ReadMessage, book: RuleBook) -> Arrival:
+        external_id, document, reading = read.external_id, read.document, read.reading
         caller = self.tickets.caller
         conversation_id = known_conversation_id(caller.organization_id, external_id)
         kind, channel_id = await self._channel(document, book)

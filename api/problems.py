@@ -263,15 +263,21 @@ async def _http(_: Request, error: Exception) -> Response:
 
 async def _database(request: Request, error: Exception) -> Response:
     log.warning("database_error", route=route_of(request.scope), error=type(error).__name__)
-    if isinstance(error, DBAPIError) and not error.connection_invalidated and _is_own_fault(error):
+    if not database_is_away(error):
         return _unexpected(request.scope, error)
     return problem_response(
         "database_unavailable", "The database does not answer. Send the request again with the same Idempotency-Key."
     )
 
 
+def database_is_away(error: Exception) -> bool:
+    """Whether the database is away, starting, stopping or overloaded, rather than a statement wrong."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or not _is_own_fault(error)
+    return isinstance(error, PoolTimeoutError | PsycopgError)
+
+
 def _is_own_fault(error: DBAPIError) -> bool:
-    """Whether the statement was wrong, rather than the database away, starting, stopping or overloaded."""
     if isinstance(error, DataError):  # also what the driver itself cannot take or give, which has no state
         return True
     state = getattr(error.orig, "sqlstate", None)

@@ -11,7 +11,7 @@ from api.channel_doors import ChatwootDoor, Door, again_for_chatwoot
 from api.chatwoot_turns import ChatwootTurns
 from api.escalations import Escalations
 from api.intake import Intake
-from api.problems import MEDIA_TYPE, Problem, ProblemView
+from api.problems import MEDIA_TYPE, ProblemView
 from api.routers.conversations import incoming_view
 from api.schemas.intake import IncomingMessage, Writer
 from api.schemas.ticket import RequesterDocument
@@ -57,12 +57,7 @@ async def _take(door: Door, found: Received) -> ChatwootView:
     if ours:
         return ChatwootView(left="Baton itself has sent it")
     intake = Intake(await _written_by(tickets, message))
-    [arrival] = await intake.take([(message.conversation, incoming_message(message, door.channel.id))])
-    if isinstance(arrival, Problem):
-        raise arrival
-    await intake.tell([arrival])
-    if arrival.untold is not None:
-        raise arrival.untold
+    arrival = await intake.take_alone(message.conversation, incoming_message(message, door.channel.id))
     return ChatwootView(message=incoming_view(arrival))
 
 

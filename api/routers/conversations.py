@@ -65,12 +65,7 @@ async def take_batch(batch: Batch, tickets: Acting) -> BatchView:
 
 async def take_one(intake: Intake, external_id: str, document: IncomingMessage) -> Response:
     """Keep a message and tell its ticket; the answer, or the problem there is with it."""
-    [arrival] = await intake.take([(external_id, document)])
-    if isinstance(arrival, Problem):
-        raise arrival
-    await intake.tell([arrival])
-    if arrival.untold is not None:
-        raise arrival.untold
+    arrival = await intake.take_alone(external_id, document)
     headers = {} if arrival.fresh else {REPLAYED: "true"}
     view = incoming_view(arrival)
     status = 201 if arrival.fresh else 200

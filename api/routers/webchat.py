@@ -71,12 +71,7 @@ async def say(document: Say, visitor: Visiting) -> Response:
         channel_id=visit.channel_id,
         requester=RequesterDocument(external_id=visit.requester, name=document.name, email=document.email),
     )
-    [arrival] = await intake.take([(visit.conversation, message)])
-    if isinstance(arrival, Problem):
-        raise arrival
-    await intake.tell([arrival])
-    if arrival.untold is not None:
-        raise arrival.untold
+    arrival = await intake.take_alone(visit.conversation, message)
     kept = arrival.message
     view = SaidView(
         id=kept.id,

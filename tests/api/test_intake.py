@@ -3,15 +3,16 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from psycopg.errors import UniqueViolation
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError
 
 import api.intake
 from api.reservations import Reservations
+from db.conversations import NewMessage
 from tests.api.chat import AWAY_FROM_OFFICE, Chat, at
 from tests.api.tenant import Json, Tenant
 
@@ -129,6 +130,28 @@ async def test_message_counts_once_in_a_batch_and_from_many_senders_at_once(tena
         found.update(each["status"] for each in rows)
     assert found == {"stored": 1, "known": 24}
     assert (await chat.said(), await again.said()) == (["Hello?"], ["Hello?"])
+
+
+async def test_those_at_the_door_at_once_are_kept_together_and_one_that_cannot_be_holds_up_no_other(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep, sizes, broken = api.intake.keep_messages, list[int](), "what nobody has foreseen"
+
+    async def once_in_a_while(session: Any, organization_id: Any, wanted: Sequence[NewMessage], *, told: bool) -> Any:
+        sizes.append(len(wanted))
+        if any(each.body == broken for each in wanted):
+            raise DataError("", {}, ValueError())
+        return await keep(session, organization_id, wanted, told=told)
+
+    monkeypatch.setattr(api.intake, "keep_messages", once_in_a_while)
+    chats = [Chat(tenant) for _ in range(12)]
+    answers = await asyncio.gather(
+        *(chat.send(chat.document(broken if number == 5 else f"I am {number}.")) for number, chat in enumerate(chats))
+    )
+    assert [answer.status_code for answer in answers] == [500 if number == 5 else 201 for number in range(12)]
+    assert max(sizes) > 1
+    for number, chat in enumerate(chats):
+        assert number == 5 or await chat.said() == [f"I am {number}."]
 
 
 async def test_batches_that_meet_in_the_same_conversations_do_not_stand_in_each_others_way(tenant: Tenant) -> None:
