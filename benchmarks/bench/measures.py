@@ -63,6 +63,7 @@ async def _baton(bench: Bench, clients: int, total: int) -> dict[str, Any]:
         "p99_over_p50": round(p99 / p50, 1),
         "create_p99_ms": latencies.milliseconds(0.99, "create"),
         "pending_answers": latencies.pending,
+        "sent_again": latencies.sent_again,
         "cpu_ms_per_life": _per(cpu, total),
     }
 
@@ -78,6 +79,7 @@ async def steady_pace(bench: Bench, seconds: float, per_second: float = 20) -> d
         "create_p50_ms": latencies.milliseconds(0.5, "create"),
         "create_p99_ms": latencies.milliseconds(0.99, "create"),
         "pending_answers": latencies.pending,
+        "sent_again": latencies.sent_again,
     }
 
 
