@@ -173,7 +173,7 @@ def _expanded(words: list[str], endings: Mapping[str, tuple[str, ...]]) -> Itera
         choices.append([stem + ending.replace("-", "") for ending in endings[group]] if slash else [stem])
     for chosen in product(*choices):
         # The same cutting as for messages, so that a phrase with an apostrophe has the words a message will have.
-        yield words_of(" ".join(chosen))
+        yield [*words_of(" ".join(chosen))]
 
 
 def _prefixed(words: list[str], prefixes: tuple[str, ...]) -> Iterable[list[str]]:

@@ -44,6 +44,8 @@ def guess_language(text: str) -> str | None:
 
 def _by_script(text: str) -> str | None:
     """The language of a script that only one of ours uses, ``""`` for a strange script, ``None`` for Latin letters."""
+    if text.isascii():
+        return None
     letters = [char for char in text[:1000] if char.isalpha()]
     foreign = [char for char in letters if char >= _OTHER_SCRIPTS_FROM and not "\u1e00" <= char <= "\u1eff"]
     if len(foreign) * 2 <= len(letters):

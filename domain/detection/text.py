@@ -148,9 +148,10 @@ def clauses(text: str) -> tuple[Clause, ...]:
     return tuple(found)
 
 
-def words_of(text: str) -> list[str]:
+@lru_cache(maxsize=_LATEST)
+def words_of(text: str) -> tuple[str, ...]:
     """The folded words of ``text``, without their places."""
-    return [word.text for clause in clauses(text) for word in clause.words]
+    return tuple(word.text for clause in clauses(text) for word in clause.words)
 
 
 def _words(piece: re.Match[str], folded: Folded) -> list[Word]:

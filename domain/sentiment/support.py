@@ -1,6 +1,7 @@
 """The scorer that comes with Baton: VADER, told what words mean to people who write to support."""
 
 import tomllib
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,20 +47,21 @@ class SupportAnalyzer(SentimentIntensityAnalyzer):  # type: ignore[misc]  # unty
         result: dict[str, float] = super().score_valence(weighed, text)
         return result
 
-    def knows(self, words: list[str]) -> bool:
+    def knows(self, words: Sequence[str]) -> bool:
         """Whether the vocabulary has any of ``words``, alone or in a phrase."""
         return any(word in self.lexicon for word in words) or bool(self._phrase_values(words))
 
-    def _phrase_values(self, words: list[str]) -> list[float]:
+    def _phrase_values(self, words: Sequence[str]) -> list[float]:
+        present = set(words)  # most phrases begin with words that are everywhere, and end with one that is not here
         return [
             value
             for at, word in enumerate(words)
             for phrase, value in self.phrases.get(word, ())
-            if _stands_at(phrase, words, at)
+            if phrase[-1] in present and _stands_at(phrase, words, at)
         ]
 
 
-def _stands_at(phrase: tuple[str, ...], words: list[str], at: int) -> bool:
+def _stands_at(phrase: tuple[str, ...], words: Sequence[str], at: int) -> bool:
     if "..." not in phrase:
         return tuple(words[at : at + len(phrase)]) == phrase
     cut = phrase.index("...")
