@@ -88,9 +88,11 @@ LAST_CALLS = 0.25
 """Seconds in which Temporal's runtime may still call back for finished RPCs; an interpreter that exits in such a moment
 crashes (https://github.com/temporalio/sdk-python/issues/300)."""
 
+# Each request looks through them in this order until it finds its own: the busiest come first.
 _NOUNS = (
     tickets,
     messages,
+    conversations,
     watchers,
     links,
     channels,
@@ -99,7 +101,6 @@ _NOUNS = (
     chatwoot,
     webchat,
     bulk_changes,
-    conversations,
     deliveries,
     escalations,
     requesters,
