@@ -68,8 +68,8 @@ class Sweep:
             waiting.conversation_ids = await _undelivered(session, overdue)
             waiting.raisings = await untold_raisings(session, overdue, _PAGE)
             waiting.spoken = await untold_spoken(session, overdue, _PAGE)
-            waiting.openings = await untold_openings(session, overdue, _PAGE)
             waiting.tellings = await untold_messages(session, overdue, now, _PAGE)
+            waiting.openings = await untold_openings(session, overdue, _PAGE)  # some of those were decided on just now
             waiting.presences = await untold_presences(session, now, _PAGE)
         if waiting:
             await self._bell(waiting)

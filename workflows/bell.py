@@ -147,8 +147,8 @@ async def _tell_in_turn(client: Client, settings: Settings, tellings: list[Telli
 async def _tell_ticket(client: Client, settings: Settings, telling: TellingToCome) -> None:
     """Tell a ticket of a message; a ticket takes it once.
 
-    A customer's message is not lost to a run that has ended, be it that the ticket was closed, even long ago, or that
-    its workflow is missing: the next one begins with it.
+    A customer's message is not lost to a run that has ended, be it that the ticket was closed or that its workflow is
+    missing: the next one begins with it.
     """
     ticket, fact = telling.reopening, telling.fact
     if ticket is not None:
@@ -217,7 +217,7 @@ def escalation_options(settings: Settings, organization_id: UUID, conversation_i
 
 async def _open(client: Client, settings: Settings, opening: OpeningToCome) -> None:
     """Start a ticket that was left behind, and tell it what was said; one that runs is told it again, and knows it."""
-    start = StartTicket.model_validate(opening.start)
+    start = StartTicket.model_validate(opening.start | {"history_limit": settings.history_limit})
     assert start.ticket is not None
     first = opening.facts[:1]  # with the start, as the intake tells it: it has made the ticket
     with suppress(WorkflowAlreadyStartedError):
