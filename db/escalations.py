@@ -196,6 +196,14 @@ async def told_otherwise(session: AsyncSession, escalation_id: UUID, changes: Se
     return sorted(version for version, at in recorded if versions[version] != at)
 
 
+async def count_changes(session: AsyncSession, escalation_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """How many changes each escalation has on record; a whole story has one for each version."""
+    change = EscalationChangeRow
+    mine = change.escalation_id.in_(escalation_ids)
+    counted = select(change.escalation_id, func.count()).where(mine).group_by(change.escalation_id)
+    return {row[0]: row[1] for row in await session.execute(counted)}
+
+
 async def remembered_requests(session: AsyncSession, escalation_id: UUID, limit: int) -> dict[str, Remembered]:
     """The latest requests that an escalation has dealt with, the oldest first."""
     row = EscalationChangeRow
