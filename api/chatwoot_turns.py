@@ -10,9 +10,9 @@ from api.arrivals import customer_of
 from api.escalations import Escalations
 from api.idempotency import RequestId
 from api.schemas.ticket import RequesterDocument
+from db.bell import ring_for
 from db.conversations import NewConversation, keep_conversations
 from db.escalations import raise_escalation
-from db.mail import ring_for
 from db.models import Channel, Conversation, EscalationRow
 from domain.chatwoot import Contact, Turn, TurnTaken
 from domain.errors import EscalationOver

@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, DateTime, Interval, String, cast, delete, 
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from db.bell import TellingToCome
 from db.follow_ups import Taker, goes_on_as, taker_of
-from db.mail import TellingToCome
 from db.models import Conversation, Member, Message, TicketEventRow, TicketRow, UntoldMessage
 from domain.commands import AgentReplied, CustomerReplied
 from domain.events import Actor, ActorKind
