@@ -21,6 +21,7 @@ from activities.signatures import (
     RecordedEscalation,
 )
 from activities.ticket_record import refuse_another_history
+from db.bell import Bell, no_bell, ring_for
 from db.deliveries import notice_to_come
 from db.engine import Sessions
 from db.escalation_terms import find_escalation_terms
@@ -32,7 +33,6 @@ from db.escalations import (
     told_otherwise,
     write_changes,
 )
-from db.mail import Bell, no_bell, ring_for
 from db.models import Conversation, EscalationReasonRow, Member
 from db.notices import Around, Subject, notify, receivers_of
 from db.ticket_histories import lay_ground

@@ -11,10 +11,10 @@ from temporalio import activity
 
 from activities.signatures import SWEEP, Swept
 from db.backtests import prune
+from db.bell import Bell, LeftToTell
 from db.engine import Sessions
 from db.escalations import untold_presences, untold_raisings, untold_spoken
 from db.live_events import KEPT_FOR, forget
-from db.mail import Bell, MailToCome
 from db.models import Delivery, Mail, Notification, NotificationSettings
 from db.openings import untold_openings
 from db.tellings import untold_messages
@@ -62,14 +62,14 @@ class Sweep:
         overdue = now - self._overdue
         async with self._sessions.begin() as session:
             await self._give_up(session, now)
-            waiting = MailToCome()
+            waiting = LeftToTell()
             if self._mails:
-                waiting = MailToCome(await _unsent(session, now), await self._untold(session, now))
+                waiting = LeftToTell(await _unsent(session, now), await self._untold(session, now))
             waiting.conversation_ids = await _undelivered(session, overdue)
             waiting.raisings = await untold_raisings(session, overdue, _PAGE)
             waiting.spoken = await untold_spoken(session, overdue, _PAGE)
-            waiting.openings = await untold_openings(session, overdue, _PAGE)
             waiting.tellings = await untold_messages(session, overdue, now, _PAGE)
+            waiting.openings = await untold_openings(session, overdue, _PAGE)  # some of those were decided on just now
             waiting.presences = await untold_presences(session, now, _PAGE)
         if waiting:
             await self._bell(waiting)

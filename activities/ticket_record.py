@@ -14,10 +14,10 @@ from temporalio.exceptions import ApplicationError
 from activities.desk import Desk
 from activities.signatures import LOAD_TICKET, RECORD_TICKET, LoadedTicket, LoadTicket, Recorded, TicketBatch
 from db.assignment import Settled, requeue
+from db.bell import Bell, no_bell, ring_for
 from db.deliveries import message_to_come
 from db.engine import Sessions
 from db.escalations import raise_escalation
-from db.mail import Bell, no_bell, ring_for
 from db.models import Conversation, Message, TicketEventRow, TicketRow
 from db.notices import insert_notifications
 from db.terms import find_terms

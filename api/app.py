@@ -7,13 +7,13 @@ from functools import cache
 from tomllib import TOMLDecodeError
 
 from fastapi import APIRouter, FastAPI
-from opentelemetry.metrics import CallbackOptions, Observation
 from starlette.routing import BaseRoute
 
 from api import problems
 from api.body_limit import BodyLimit
 from api.codec_access import CodecOrigin
 from api.dependencies import Services
+from api.gauges import measure
 from api.intake import TOGETHER
 from api.listener import Listener
 from api.live_feed import LiveFeed
@@ -71,12 +71,11 @@ from api.webchat_feed import WebchatFeed
 from api.webchat_origins import WebchatOrigins
 from db.engine import make_application_engine, make_reading_engine, make_reads, make_sessions
 from db.group_commit import GroupCommit
-from db.queues import Counting, Line, Queue, count_lines, count_queues
 from domain.detection.human_request import HumanRequestDetector, builtin_detector
 from domain.detection.language import InvalidTable
 from domain.sentiment.support import builtin_scorer
 from settings import Settings
-from telemetry import ApiMetrics, Gauge, api_telemetry
+from telemetry import ApiMetrics, api_telemetry
 from tracing import Tracing
 from workflows.bell import make_bell
 from workflows.connection import connect
@@ -157,7 +156,7 @@ def create_app(settings: Settings, tracing: Tracing | None = None, metrics: ApiM
     app.add_middleware(WebchatOrigins)
     app.add_middleware(RequestLog)
     app.add_middleware(problems.LastResort, seconds=longest.total_seconds())  # around the log, which it may cut short
-    _measure(metrics, settings)
+    measure(metrics, settings)
     app.add_middleware(CodecOrigin, ui_url=settings.temporal_ui_url)
     app.add_middleware(ResponseHeaders, https=settings.web_url.startswith("https:"))
     problems.install(app)
@@ -179,54 +178,6 @@ def _operations() -> Sequence[BaseRoute]:
     for module in _NOUNS:
         router.include_router(module.router, prefix="/api/v1", responses=problems.DOCUMENTED)
     return router.routes
-
-
-def _measure(metrics: ApiMetrics, settings: Settings) -> None:
-    """Queue lengths, read from Postgres when they are asked for."""
-    queues = Counting(settings.psycopg_url, count_queues)
-
-    def read(value: Callable[[Queue], float]) -> Gauge:
-        def observe(_: CallbackOptions) -> list[Observation]:
-            return [
-                Observation(value(queue), {"status": queue.status, "unassigned": queue.unassigned})
-                for queue in queues.read()
-            ]
-
-        return observe
-
-    metrics.gauge(
-        "baton_tickets", "{ticket}", "Tickets that are neither resolved nor closed", read(lambda queue: queue.length)
-    )
-    metrics.gauge("baton_oldest_ticket", "s", "Age of the oldest one", read(lambda queue: queue.oldest_seconds))
-    overdue = "Past an SLA deadline without a breach on record"
-    metrics.gauge("baton_overdue_tickets", "{ticket}", overdue, read(lambda queue: queue.overdue))
-    _measure_lines(metrics, settings)
-
-
-def _measure_lines(metrics: ApiMetrics, settings: Settings) -> None:
-    """The same of escalations that nobody has claimed, and of what is to be delivered."""
-    lines = Counting(settings.psycopg_url, count_lines)
-
-    def read(wanted: str, label: str, value: Callable[[Line], float]) -> Gauge:
-        def observe(_: CallbackOptions) -> list[Observation]:
-            return [Observation(value(each), {label: each.of}) for each in lines.read() if each.line == wanted]
-
-        return observe
-
-    def length(line: Line) -> float:
-        return line.length
-
-    def oldest(line: Line) -> float:
-        return line.oldest_seconds
-
-    queued, waits = "Escalations that nobody has claimed", "How long the first one's customer has waited"
-    metrics.gauge("baton_queued_escalations", "{escalation}", queued, read("queued", "priority", length))
-    metrics.gauge("baton_oldest_escalation", "s", waits, read("queued", "priority", oldest))
-    pending, since = "Deliveries that have not arrived yet", "Age of the oldest one"
-    metrics.gauge("baton_pending_deliveries", "{delivery}", pending, read("pending", "connector", length))
-    metrics.gauge("baton_oldest_delivery", "s", since, read("pending", "connector", oldest))
-    failed = "Deliveries that have failed within a day"
-    metrics.gauge("baton_failed_deliveries", "{delivery}", failed, read("failed", "connector", length))
 
 
 def _detector(settings: Settings) -> HumanRequestDetector:

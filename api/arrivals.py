@@ -6,8 +6,10 @@ from uuid import UUID
 
 from api.problems import Problem
 from api.schemas.intake import IncomingMessage
-from db.conversations import KeptConversation, NewConversation, NewMessage
+from api.schemas.ticket import RequesterDocument
+from db.conversations import Customer, KeptConversation, NewConversation, NewMessage
 from db.models import Decision
+from domain.ids import requester_id
 from domain.reading import Reading
 from domain.rules.rule import Decided, EscalationActions
 from workflows.messages import StartTicket
@@ -52,3 +54,18 @@ class Arrival:
         """The conversation as it is now."""
         assert self.row is not None
         return self.row
+
+
+def customer_of(organization_id: UUID, conversation_id: UUID, requester: RequesterDocument | None) -> Customer:
+    """Whose conversation it is by what a message, or who hands it over, says of them; ``None`` says nothing."""
+    known_as = requester.external_id if requester else None
+    nobody_id = requester_id(organization_id, f"conversation:{conversation_id}")
+    return Customer(
+        id=requester_id(organization_id, known_as) if known_as else nobody_id,
+        external_id=known_as,
+        name=requester.name if requester else None,
+        email=requester.email if requester else None,
+        language=requester.language if requester else None,
+        named=known_as is not None,
+        nobody_id=nobody_id,
+    )

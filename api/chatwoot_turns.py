@@ -2,15 +2,19 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from uuid import UUID
 
 from sqlalchemy import select
 
+from api.arrivals import customer_of
 from api.escalations import Escalations
 from api.idempotency import RequestId
+from api.schemas.ticket import RequesterDocument
+from db.bell import ring_for
+from db.conversations import NewConversation, keep_conversations
 from db.escalations import raise_escalation
-from db.mail import ring_for
-from db.models import Conversation, EscalationRow
-from domain.chatwoot import Turn, TurnTaken
+from db.models import Channel, Conversation, EscalationRow
+from domain.chatwoot import Contact, Turn, TurnTaken
 from domain.errors import EscalationOver
 from domain.escalation import LIVE, Reason
 from domain.escalation_commands import Raise, Resolve
@@ -44,9 +48,14 @@ class ChatwootTurns:
     """
 
     escalations: Escalations
+    channel: Channel
 
     async def take(self, turn: TurnTaken) -> Turned:
-        """Raise an escalation of what the bot has handed over; resolve that of what is resolved in Chatwoot."""
+        """Raise an escalation of what the bot has handed over; resolve that of what is resolved in Chatwoot.
+
+        A conversation that is handed over before anything of it has come in is made then: its bot has asked for a
+        person, who has to see that it is there.
+        """
         mine = self.escalations.caller.organization_id
         conversation_id = known_conversation_id(mine, turn.conversation)
         async with self.escalations.services.reads() as session:
@@ -59,32 +68,45 @@ class ChatwootTurns:
                 .order_by(EscalationRow.raised_at.desc())
                 .limit(1)
             )
-        if conversation is None:
+        if conversation is None and not (turn.turn is Turn.HANDED_OVER and turn.certain):
             return Turned(left=_NEVER_WRITTEN)
-        if turn.turn is Turn.HANDED_OVER:
+        if conversation is None or turn.turn is Turn.HANDED_OVER:
             return await self._raise(conversation, latest, turn)
         return await self._resolve(conversation, latest)
 
-    async def _raise(self, conversation: Conversation, latest: EscalationRow | None, turn: TurnTaken) -> Turned:
+    async def _raise(self, conversation: Conversation | None, latest: EscalationRow | None, turn: TurnTaken) -> Turned:
         if latest is not None and latest.status in LIVE:
             return Turned(left=_HAS_ONE)
         over = latest.closed_at if latest else None
         if over is not None and turn.at is not None and turn.at <= over:
             return Turned(left=_PAST)
-        if not turn.certain and conversation.waiting_since is None:
+        if not turn.certain and conversation is not None and conversation.waiting_since is None:
             return Turned(left=_NOBODY_WAITS)
         caller = self.escalations.caller
         # Once for each turn of the bot's, which ends with an escalation: events of a bot and a webhook tell of one.
         known_as = f"chatwoot:handed_over:{latest.id if latest else 'first'}"
+        session, mine = self.escalations.session, caller.organization_id
+        conversation_id = known_conversation_id(mine, turn.conversation)
         reason = Reason(
-            id=raising_id(conversation.id, known_as), source=Source.FLOW, at=datetime.now(UTC), by=caller.actor.name
+            id=raising_id(conversation_id, known_as), source=Source.FLOW, at=datetime.now(UTC), by=caller.actor.name
         )
-        session = self.escalations.session
         async with session.begin():
-            raising = Raise(reason=reason, actor=caller.actor)
-            await raise_escalation(session, caller.organization_id, conversation.id, raising)
+            if conversation is None:
+                await keep_conversations(session, mine, [self._new(conversation_id, turn)])
+            await raise_escalation(session, mine, conversation_id, Raise(reason=reason, actor=caller.actor))
         await ring_for(session, self.escalations.services.bell)
         return Turned(did=RAISED)
+
+    def _new(self, conversation_id: UUID, turn: TurnTaken) -> NewConversation:
+        contact, mine = turn.contact, self.escalations.caller.organization_id
+        return NewConversation(
+            id=conversation_id,
+            external_id=turn.conversation,
+            channel=self.channel.kind,
+            channel_id=self.channel.id,
+            tags=turn.labels,
+            requester=customer_of(mine, conversation_id, requester_of(contact)),
+        )
 
     async def _resolve(self, conversation: Conversation, latest: EscalationRow | None) -> Turned:
         if latest is None or latest.status not in LIVE:
@@ -100,3 +122,10 @@ class ChatwootTurns:
         except EscalationOver:
             return Turned(left=_NONE_LIVE)
         return Turned(did=RESOLVED)
+
+
+def requester_of(contact: Contact | None) -> RequesterDocument | None:
+    """The contact as the front door takes it."""
+    if contact is None:
+        return None
+    return RequesterDocument(external_id=contact.external_id, name=contact.name, email=contact.email)

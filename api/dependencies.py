@@ -27,10 +27,10 @@ from api.security import hash_api_key, same_secret
 from api.sessions import COOKIE, SECURE_COOKIE, client_address, refuse_other_sites, session_hash, token_of
 from api.webchat_feed import WebchatFeed
 from db.audit import Origin, audit_by
+from db.bell import Bell, ring_for
 from db.callers import Credentials, SessionCaller, find_by_key, find_by_session, note_use_of_key, prolong_session
 from db.engine import Sessions
 from db.group_commit import GroupCommit
-from db.mail import Bell, ring_for
 from db.models import Member, Team
 from db.walls import enter, every_organization, whichever_organization
 from domain.events import Actor, ActorKind
@@ -79,7 +79,7 @@ AppServices = Annotated[Services, Depends(_services)]
 async def _session(request: Request, services: AppServices) -> AsyncIterator[AsyncSession]:
     """A session for reading; whoever writes begins and commits its own transaction with it.
 
-    What it changes is noted in the audit log as done by the caller; what it leaves to be mailed is woken once the
+    What it changes is noted in the audit log as done by the caller; what it leaves to be told is told once the
     request is answered.
     """
     # Who signs in, or is invited, is not of one organization yet.

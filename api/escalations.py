@@ -15,6 +15,7 @@ from api.problems import STATUS_OF, Problem, not_found
 from api.read_model import Watch
 from api.schemas.escalation import RaiseDocument
 from api.temporal_answers import RunEnded
+from db.bell import ring_for
 from db.escalation_lists import (
     ShownEscalation,
     escalation_of_reason,
@@ -23,7 +24,6 @@ from db.escalation_lists import (
     show,
 )
 from db.escalations import expected_wait, find_live, raise_escalation
-from db.mail import ring_for
 from db.models import Conversation, EscalationNote, EscalationRow, Member
 from db.notices import SUPERVISING_ROLES
 from domain import escalation_lifecycle as lifecycle

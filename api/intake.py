@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.arrivals import Arrival, ReadMessage
+from api.arrivals import Arrival, ReadMessage, customer_of
 from api.messages import Messages
 from api.opening import act, decisions_on, raise_by_request, tell_about
 from api.problems import Problem, database_is_away
@@ -23,7 +23,6 @@ from api.schemas.intake import IncomingMessage, Writer
 from api.tickets import Tickets
 from db.conversations import (
     UNNAMED_CHANNEL,
-    Customer,
     KeptConversation,
     NewConversation,
     NewMessage,
@@ -36,7 +35,7 @@ from db.conversations import (
 )
 from db.deliveries import message_to_come
 from db.models import Decision, Message, RuleRow
-from domain.ids import known_conversation_id, message_id, requester_id
+from domain.ids import known_conversation_id, message_id
 from domain.reading import Reading
 from domain.rules.evaluation import Facts
 from domain.rules.rule import Outcome, decide
@@ -198,18 +197,7 @@ class Intake:
         caller = self.tickets.caller
         conversation_id = known_conversation_id(caller.organization_id, external_id)
         kind, channel_id = await self._channel(document, book)
-        requester = document.requester
-        known_as = requester.external_id if requester else None
-        nobody_id = requester_id(caller.organization_id, f"conversation:{conversation_id}")
-        writer = Customer(
-            id=requester_id(caller.organization_id, known_as) if known_as else nobody_id,
-            external_id=known_as,
-            name=requester.name if requester else None,
-            email=requester.email if requester else None,
-            language=requester.language if requester else None,
-            named=known_as is not None,
-            nobody_id=nobody_id,
-        )
+        writer = customer_of(caller.organization_id, conversation_id, document.requester)
         from_agent, from_customer = document.author is Writer.AGENT, document.author is Writer.CUSTOMER
         now = datetime.now(UTC)
         sent_at = document.sent_at or now

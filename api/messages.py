@@ -24,13 +24,11 @@ from db.tickets import RecordedTicket, find_ticket
 from domain.commands import AgentReplied, CustomerReplied, NoteAdded
 from domain.detection.automatic import automatic_reply
 from domain.errors import TicketClosed
+from domain.follow_up import FOLLOW_UP, LONGEST_CHAIN, follow_up, follow_up_request, takes_messages
 from domain.ids import follow_up_id, message_id
 from domain.lifecycle import closed
 from domain.ticket import Status, Ticket
 from workflows.messages import Created
-
-LONGEST_CHAIN = 100
-"""Follow-ups of follow-ups that are looked through for one that can take a message."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class Messages:
             if document.author is Author.AGENT:
                 raise closed(recorded.ticket)
             if not document.automatic:
-                recorded = await self._takes_messages(recorded)
+                recorded = await self._takes_messages(recorded, datetime.now(UTC))
         message, fresh = await self._store(origin, recorded.ticket.id, document, request)
         if (
             message.ticket_id is not None and message.ticket_id != recorded.ticket.id
@@ -123,7 +121,9 @@ class Messages:
         if recorded.ticket.status is Status.CLOSED:
             if not isinstance(fact, CustomerReplied) or fact.automatic:
                 return None
-            recorded = await self._takes_messages(recorded)
+            recorded = await self._takes_messages(
+                recorded, datetime.now(UTC) if fresh else await self._kept_at(message_id)
+            )
         if recorded.ticket.id != ticket_id:
             await self._moved(origin.ticket.conversation_id, recorded.ticket.id, message_id)
 
@@ -229,11 +229,15 @@ class Messages:
                 await forget_mentions(self.tickets.session, stored)
         return gone
 
-    async def _takes_messages(self, recorded: RecordedTicket) -> RecordedTicket:
-        """The ticket itself, or the follow-up that goes on from it, made if there is none yet."""
+    async def _kept_at(self, message_id: UUID) -> datetime:
+        async with self.tickets.services.reads() as session:
+            return (await session.scalars(select(Message.created_at).where(Message.id == message_id))).one()
+
+    async def _takes_messages(self, recorded: RecordedTicket, kept_at: datetime) -> RecordedTicket:
+        """The ticket itself, or the follow-up that takes what was kept then, made if there is none yet."""
         for _ in range(LONGEST_CHAIN):
             ticket = recorded.ticket
-            if ticket.status is not Status.CLOSED or _reopens_still(ticket):
+            if takes_messages(ticket, kept_at):
                 return recorded
             async with self.tickets.services.reads() as session:
                 following = await find_ticket(session, self.tickets.caller.organization_id, follow_up_id(ticket.id))
@@ -243,30 +247,10 @@ class Messages:
     async def _follow_up(self, recorded: RecordedTicket) -> RecordedTicket:
         """A new ticket in the same conversation, linked to the old one; once for each closed ticket."""
         tickets, old = self.tickets, recorded.ticket
-        request = RequestId(key=f"follow-up:{old.id}", fingerprint="follow-up", given=True)
+        request = RequestId(key=follow_up_request(old), fingerprint=FOLLOW_UP, given=True)
         async with tickets.session.begin():
             reserved = await tickets.reservations.number(request)
-        ticket = Ticket(
-            **old.model_dump(
-                include={
-                    "organization_id",
-                    "title",
-                    "tags",
-                    "source",
-                    "channel",
-                    "requester_id",
-                    "conversation_id",
-                    "team_id",
-                    "team_name",
-                }
-            ),
-            id=follow_up_id(old.id),
-            number=reserved.number,
-            follow_up_of=old.id,
-            created_at=reserved.at,
-            updated_at=reserved.at,
-            status_since=reserved.at,
-        )
+        ticket = follow_up(old, reserved.number, reserved.at)
         created = Created(
             actor=customer(recorded.requester),
             request_id=request.key,
@@ -301,10 +285,6 @@ def _fact(message: Message, recorded: RecordedTicket, tickets: Tickets) -> Custo
             automatic=message.automatic,
         )
     return AgentReplied(message_id=message.id, at=message.sent_at, actor=tickets.caller.actor)
-
-
-def _reopens_still(ticket: Ticket) -> bool:
-    return ticket.reopen_until is None or datetime.now(UTC) <= ticket.reopen_until
 
 
 def _key_reused() -> Problem:

@@ -1,13 +1,13 @@
 """What a new ticket needs before its workflow starts: a number, its requester, a conversation, and its place."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from psycopg.errors import UniqueViolation
 from pydantic import JsonValue
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,21 +18,13 @@ from api.idempotency import RequestId, check_fingerprint
 from api.problems import Problem
 from api.routing import NewTicket, route_new
 from api.schemas.ticket import CreateTicket, RequesterDocument
-from db.models import Channel, Conversation, IdempotentRequest, Member, Organization, Requester, Team
+from db.models import Channel, Conversation, Member, Requester, Team
+from db.numbers import Reserved, reserve_number
 from db.tickets import RequesterFacts
 from domain.ids import conversation_id, requester_id
 from domain.priority import Priority
 from domain.rules.routing import Properties
 from domain.ticket import MAX_TAGS, ChannelKind, Ticket
-
-
-@dataclass(frozen=True)
-class Reserved:
-    """A ticket's number, its moment of creation, and how new the rules were then."""
-
-    number: int
-    at: datetime
-    rules_revision: int
 
 
 @dataclass(frozen=True)
@@ -160,34 +152,9 @@ class Reservations:
 
         The caller owns the transaction.
         """
-        organization_id = self.caller.organization_id
-        kept = insert(IdempotentRequest).values(
-            organization_id=organization_id, key=request.key, fingerprint=request.fingerprint, status=201, answer={}
-        )
-        fresh = await self.session.scalar(kept.on_conflict_do_nothing().returning(IdempotentRequest.key))
-        mine = (IdempotentRequest.organization_id == organization_id, IdempotentRequest.key == request.key)
-        if fresh is None:
-            row = (await self.session.scalars(select(IdempotentRequest).where(*mine))).one()
-            check_fingerprint(row.fingerprint, request)
-            revision = select(Organization.rules_revision).where(Organization.id == organization_id)
-            return Reserved(
-                row.answer["number"],
-                datetime.fromisoformat(row.answer["created_at"]),
-                await self.session.scalar(revision) or 0,
-            )
-        number, revision_now = (
-            await self.session.execute(
-                update(Organization)
-                .where(Organization.id == organization_id)
-                .values(next_ticket_number=Organization.next_ticket_number + 1)
-                .returning(Organization.next_ticket_number - 1, Organization.rules_revision)
-            )
-        ).one()
-        at = datetime.now(UTC)
-        await self.session.execute(
-            update(IdempotentRequest).where(*mine).values(answer={"number": number, "created_at": at.isoformat()})
-        )
-        return Reserved(number, at, revision_now)
+        reserved = await reserve_number(self.session, self.caller.organization_id, request.key, request.fingerprint)
+        check_fingerprint(reserved.fingerprint, request)
+        return reserved
 
     async def _requester(self, document: RequesterDocument, new_id: UUID) -> RequesterFacts:
         """The requester known by its external id, with what is newly known of them; else one for this ticket alone."""

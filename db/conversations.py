@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.mail import mail_to_come
+from db.bell import left_to_tell
 from domain.escalation_commands import Spoken
 
 MAX_BACK = 20
@@ -311,7 +311,7 @@ def _tell_escalation(session: AsyncSession, row: Row[Any]) -> None:
     """Have the conversation's live escalation learn of its times after the commit."""
     if row.escalated:
         fact = Spoken(waiting_since=row.waiting_since, answered_at=row.answered_at)
-        mail_to_come(session).spoken[row.id] = fact
+        left_to_tell(session).spoken[row.id] = fact
 
 
 def _json(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -9,8 +9,8 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from db.bell import left_to_tell
 from db.live_events import DELIVERY, publish
-from db.mail import mail_to_come
 from db.models import Channel, Conversation, Delivery, Message
 from domain.delivery import (
     FETCHED,
@@ -114,7 +114,7 @@ def wake(session: AsyncSession, conversation_id: UUID, connector: str, *, change
     ``changed``: a person has changed one, so that nobody waits for its next attempt any longer.
     """
     if ConnectorName(connector) not in FETCHED:
-        waiting = mail_to_come(session)
+        waiting = left_to_tell(session)
         (waiting.changed_ids if changed else waiting.conversation_ids).add(conversation_id)
 
 

@@ -9,9 +9,9 @@ from sqlalchemy import ColumnElement, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from db.bell import RaiseToCome, left_to_tell
 from db.channels import TICKETS, ticket_payload
 from db.live_events import ESCALATION, publish
-from db.mail import RaiseToCome, mail_to_come
 from db.models import Conversation, EscalationChangeRow, EscalationReasonRow, EscalationRow, Member
 from domain.assignment import HEARTBEAT_LIMIT, Presence
 from domain.commands import Remembered
@@ -33,7 +33,7 @@ async def raise_escalation(
 ) -> None:
     """Have a human look at a conversation, as soon as the caller's transaction is committed.
 
-    The reason counts once, however often this is called for its id. It is left in ``db.mail.mail_to_come``: whoever
+    The reason counts once, however often this is called for its id. It is left in ``db.bell.left_to_tell``: whoever
     calls ``ring_for`` after the commit has the workflow told at once; else the sweep does within two minutes. ``why``
     and ``note`` may hold people's words: they are kept here and shown, and no workflow gets them.
     """
@@ -44,7 +44,7 @@ async def raise_escalation(
         .returning(EscalationReasonRow.id)
     )
     if fresh is not None:
-        mail_to_come(session).raisings[fresh] = RaiseToCome(organization_id, conversation_id, raising)
+        left_to_tell(session).raisings[fresh] = RaiseToCome(organization_id, conversation_id, raising)
 
 
 async def untold_raisings(session: AsyncSession, before: datetime, limit: int) -> dict[UUID, RaiseToCome]:
@@ -194,6 +194,14 @@ async def told_otherwise(session: AsyncSession, escalation_id: UUID, changes: Se
         select(row.version, row.at).where(row.escalation_id == escalation_id, row.version.in_(versions))
     )
     return sorted(version for version, at in recorded if versions[version] != at)
+
+
+async def count_changes(session: AsyncSession, escalation_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """How many changes each escalation has on record; a whole story has one for each version."""
+    change = EscalationChangeRow
+    mine = change.escalation_id.in_(escalation_ids)
+    counted = select(change.escalation_id, func.count()).where(mine).group_by(change.escalation_id)
+    return {row[0]: row[1] for row in await session.execute(counted)}
 
 
 async def remembered_requests(session: AsyncSession, escalation_id: UUID, limit: int) -> dict[str, Remembered]:

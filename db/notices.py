@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from db.bell import left_to_tell
 from db.channels import LIVE
 from db.live_events import NOTIFICATION
-from db.mail import mail_to_come
 from db.models import Member, Team, TeamMember, TicketWatcher
 from domain.events import Notice, NoticeKind, TicketEvent
 from domain.ladders import Target
@@ -113,7 +113,7 @@ async def notify(
 
     Part of the caller's transaction, which is that of the change they are told of. Whoever calls has made sure that
     the members are active and of the subject's organization. One statement, however many they are; it shows in-app
-    notifications on open pages, and leaves in ``db.mail.mail_to_come`` whom to wake a mail for.
+    notifications on open pages, and leaves in ``db.bell.left_to_tell`` whom to wake a mail for.
     """
     receivers = [member_id for member_id in member_ids if member_id is not None]
     if not receivers:
@@ -122,7 +122,7 @@ async def notify(
     values = {**asdict(subject), "key": key, "kind": kind, "why": why, "at": at, "members": receivers}
     by_default = {"in_app": defaults.in_app, "email": defaults.email}
     mailed = await session.scalars(_NOTIFY, values | by_default)
-    mail_to_come(session).member_ids.update(mailed)
+    left_to_tell(session).member_ids.update(mailed)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pydantic import JsonValue
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.mail import OpeningToCome
+from db.bell import OpeningToCome
 from db.models import Conversation, Message, TicketOpening, TicketRow
 from db.tellings import BY_MEMBER, fact_of
 from domain.commands import AgentReplied, CustomerReplied

@@ -8,7 +8,8 @@ from sqlalchemy import ColumnElement, DateTime, Interval, String, cast, delete, 
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.mail import TellingToCome
+from db.bell import TellingToCome
+from db.follow_ups import Taker, goes_on_as, taker_of
 from db.models import Conversation, Member, Message, TicketEventRow, TicketRow, UntoldMessage
 from domain.commands import AgentReplied, CustomerReplied
 from domain.events import Actor, ActorKind
@@ -34,8 +35,9 @@ async def to_be_told(session: AsyncSession, organization_id: UUID, message_ids: 
 async def untold_messages(session: AsyncSession, before: datetime, now: datetime, limit: int) -> list[TellingToCome]:
     """What tickets were to be told before then and have not on record, in the order in which it was said.
 
-    Forgets what they know, and what a closed ticket does not take: an agent's answer, an automatic reply. The caller
-    owns the transaction.
+    Forgets what they know, and what a closed ticket does not take: an agent's answer, an automatic reply. What a
+    customer wrote after a closed ticket's window goes to its follow-up (``db.follow_ups``). The caller owns the
+    transaction.
     """
     due = UntoldMessage.due_at < before
     of_message = Message.id == UntoldMessage.message_id
@@ -51,15 +53,23 @@ async def untold_messages(session: AsyncSession, before: datetime, now: datetime
     )
     tellings, forgotten = list[TellingToCome](), list[UUID]()
     for message, requester_id, by_member, state in found:
-        ticket = await _goes_on_as(session, Ticket.model_validate(state)) if state is not None else None
-        fact = fact_of(message, requester_id, by_member=by_member)
-        known = ticket is not None and ticket.id != message.ticket_id and await _knows(session, ticket.id, message.id)
-        reopens = isinstance(fact, CustomerReplied) and not fact.automatic
-        if known or (ticket is not None and ticket.status is Status.CLOSED and not reopens):
-            forgotten.append(message.id)
-            continue
         assert message.ticket_id is not None
-        tellings.append(TellingToCome(ticket.id if ticket else message.ticket_id, fact, ticket if reopens else None))
+        fact = fact_of(message, requester_id, by_member=by_member)
+        reopens = isinstance(fact, CustomerReplied) and not fact.automatic
+        if state is None:
+            tellings.append(TellingToCome(message.ticket_id, fact, None))
+            continue
+        kept_for = message.ticket_id
+        ticket = await goes_on_as(session, Ticket.model_validate(state))
+        taker = await taker_of(session, message, ticket) if reopens else Taker(ticket.id, ticket)
+        if (
+            taker is None
+            or (taker.ticket is not None and taker.ticket.status is Status.CLOSED and not reopens)
+            or (taker.ticket_id != kept_for and await _knows(session, taker.ticket_id, message.id))
+        ):
+            forgotten.append(message.id)
+        elif taker.ticket is not None:  # what was only decided on is started with all that was said to it
+            tellings.append(TellingToCome(taker.ticket_id, fact, taker.ticket if reopens else None))
     if forgotten:
         await session.execute(delete(UntoldMessage).where(UntoldMessage.message_id.in_(forgotten)))
     if tellings:
@@ -95,13 +105,3 @@ async def _knows(session: AsyncSession, ticket_id: UUID, message_id: UUID) -> bo
     event = TicketEventRow
     found = select(event.version).where(event.ticket_id == ticket_id, event.request_id == str(message_id))
     return await session.scalar(found) is not None
-
-
-async def _goes_on_as(session: AsyncSession, ticket: Ticket) -> Ticket:
-    """The ticket itself, or the one that has taken it over."""
-    while ticket.merged_into is not None:
-        state = await session.scalar(select(TicketRow.state).where(TicketRow.id == ticket.merged_into))
-        if state is None:
-            return ticket
-        ticket = Ticket.model_validate(state)
-    return ticket

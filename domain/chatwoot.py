@@ -205,6 +205,8 @@ class ChatwootEvent(Part):
     conversation: Conversation | None = None
     inbox_id: Number | None = None
     status: Word = None
+    labels: Annotated[list[str], BeforeValidator(_labels)] = Field(default_factory=list)
+    meta: Annotated[Meta, BeforeValidator(_mapping)] = Field(default_factory=Meta)
     changed_attributes: Annotated[list[Changed], BeforeValidator(_parts)] = Field(default_factory=list)
     updated_at: Annotated[datetime | None, BeforeValidator(_seconds)] = None
 
@@ -258,13 +260,15 @@ class TurnTaken:
     """The status was changed at ``at``, where the event says when.
 
     Not ``certain`` is a hand-over where the event does not say what the status was before: a person may have opened
-    again what was resolved.
+    again what was resolved. ``contact`` and ``labels`` are the conversation's, of which nothing may be known yet.
     """
 
     conversation: str
     turn: Turn
     at: datetime | None
     certain: bool
+    contact: Contact | None = None
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -297,8 +301,8 @@ def read_event(
     assert author is not None
     assert body is not None
     assert event.conversation is not None
-    contact = _contact(event, channel_id)
-    sender = event.sender
+    meta, sender = event.conversation.meta, event.sender
+    contact = _contact(meta.sender or (sender if author is Author.CUSTOMER else None), meta, channel_id)
     message = ChatMessage(
         conversation=conversation_external_id(channel_id, event.conversation.id),
         external_id=f"chatwoot:{event.id}",
@@ -339,6 +343,8 @@ def _turn(event: ChatwootEvent, channel_id: UUID, account_id: int, inbox_id: int
         turn=Turn.HANDED_OVER if status == "open" else Turn.RESOLVED,
         at=event.updated_at,
         certain=bool(changes),
+        contact=_contact(event.meta.sender, event.meta, channel_id),
+        labels=_tags(event.labels),
     )
 
 
@@ -385,16 +391,12 @@ def _body(event: ChatwootEvent) -> str | None:
     return "\n".join(parts)[:LONGEST_BODY] or None
 
 
-def _contact(event: ChatwootEvent, channel_id: UUID) -> Contact | None:
+def _contact(known: Person | None, meta: Meta, channel_id: UUID) -> Contact | None:
     """The conversation's contact.
 
     The customer's own id (``identifier``) counts where Chatwoot has verified it; else anybody could say that they are
     somebody.
     """
-    meta = event.conversation.meta if event.conversation else Meta()
-    known = meta.sender
-    if known is None and event.message_type == "incoming":
-        known = event.sender
     if known is None or known.id is None:
         return None
     own = _clean(known.identifier or "").strip()

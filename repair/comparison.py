@@ -103,10 +103,7 @@ class Comparison:
 
         async def compare(ticket: Ticket) -> Compared:
             async with limit:
-                finding, detail = await self._judge(ticket)
-            missing = ticket.version - events.get(ticket.id, 0)
-            if finding is Finding.EQUAL and missing > 0:
-                finding, detail = Finding.GAPS, f"{missing} of {ticket.version} events are missing"
+                finding, detail = looked_through(await self._judge(ticket), ticket, events.get(ticket.id, 0))
             return Compared(ticket.id, ticket.number, finding, detail)
 
         return await asyncio.gather(*(compare(ticket) for ticket in page))
@@ -210,6 +207,14 @@ def held_against(row: Ticket | Escalation, live: Ticket | Escalation | None) -> 
     if live.updated_at != row.updated_at:
         return Finding.AHEAD, f"{versions}, which is another one: the workflow is of an older backup"
     return Finding.DIFFERENT, f"they differ in {', '.join(_differences(row, live))}"
+
+
+def looked_through(verdict: Verdict, row: Ticket | Escalation, events: int) -> Verdict:
+    """The finding once the story is looked at too: a whole one has an event for each version."""
+    missing = row.version - events
+    if verdict[0] is Finding.EQUAL and missing > 0:
+        return Finding.GAPS, f"{missing} of {row.version} events are missing"
+    return verdict
 
 
 def name_of(status: WorkflowExecutionStatus | None) -> str:

@@ -19,6 +19,7 @@ from temporalio.client import (
 from temporalio.service import RPCStatusCode
 
 from db.engine import Sessions
+from db.escalations import count_changes
 from db.models import EscalationRow
 from domain.escalation import LIVE, Escalation
 from domain.ids import escalation_workflow_id
@@ -31,6 +32,7 @@ from repair.comparison import (
     asked,
     held_against,
     hindered,
+    looked_through,
     name_of,
 )
 from repair.progress import stuck
@@ -52,7 +54,8 @@ class ComparedEscalation:
 class EscalationComparison:
     """Reads both stores and changes neither; as ``Comparison`` is for tickets.
 
-    Rows of escalations that are over are compared where their workflow says something else than they.
+    Rows of escalations that are over are compared where their workflow says something else than they, and looked
+    through for gaps while Temporal keeps its run.
     """
 
     sessions: Sessions
@@ -63,13 +66,7 @@ class EscalationComparison:
         seen: set[UUID] = set()
         async for page in self._pages(organization_id):
             seen.update(row.conversation_id for row in page)
-            limit = asyncio.Semaphore(AT_ONCE)
-
-            async def compare(row: Escalation, limit: asyncio.Semaphore = limit) -> ComparedEscalation:
-                async with limit:
-                    return await self._compare(row)
-
-            for compared in await asyncio.gather(*map(compare, page)):
+            for compared in await self._compare(page):
                 yield compared
         query = "WorkflowType = 'Escalation' AND ExecutionStatus IN ('Running', 'Completed')"
         if organization_id:
@@ -87,7 +84,7 @@ class EscalationComparison:
         """The finding for one conversation; ``None`` where neither store has anything to mend."""
         row = await self.recorded(conversation_id)
         if row is not None:
-            return await self._compare(row)
+            return (await self._compare([row]))[0]
         async for execution in self.temporal.list_workflows(
             f"WorkflowId = '{escalation_workflow_id(conversation_id)}'"
         ):
@@ -103,8 +100,17 @@ class EscalationComparison:
             state = await session.scalar(select(EscalationRow.state).where(*mine))
         return None if state is None else Escalation.model_validate(state)
 
-    async def _compare(self, row: Escalation) -> ComparedEscalation:
-        return ComparedEscalation(row.conversation_id, row.id, *await self._judge(row))
+    async def _compare(self, page: Sequence[Escalation]) -> list[ComparedEscalation]:
+        limit = asyncio.Semaphore(AT_ONCE)
+        async with self.sessions() as session:
+            changes = await count_changes(session, [row.id for row in page])
+
+        async def compare(row: Escalation) -> ComparedEscalation:
+            async with limit:
+                verdict = looked_through(await self._judge(row), row, changes.get(row.id, 0))
+            return ComparedEscalation(row.conversation_id, row.id, *verdict)
+
+        return await asyncio.gather(*map(compare, page))
 
     async def _judge(self, row: Escalation) -> Verdict:
         handle = escalation_handle(self.temporal, row.conversation_id)
@@ -138,8 +144,8 @@ class EscalationComparison:
     async def _unrecorded(self, conversation_id: UUID, execution: WorkflowExecution) -> ComparedEscalation | None:
         """What a workflow says of an escalation that is not live on record; ``None`` where both agree."""
         runs = execution.status is WorkflowExecutionStatus.RUNNING
-        if not runs and await self._has_ended_since(conversation_id, execution.start_time):
-            return None
+        if not runs and (ended := await self._ended_since(conversation_id, execution.start_time)):
+            return await self._with_gaps(ended)
         live = await self._left_by(conversation_id, execution.run_id)
         if live is None:
             return None
@@ -164,11 +170,22 @@ class EscalationComparison:
         except (WorkflowQueryFailedError, WorkflowQueryRejectedError, RPCError):
             return None
 
-    async def _has_ended_since(self, conversation_id: UUID, started_at: datetime) -> bool:
-        """Whether an escalation of the conversation ended on record since the run began."""
+    async def _ended_since(self, conversation_id: UUID, started_at: datetime) -> list[Escalation]:
+        """The conversation's escalations that ended on record since the run began."""
         mine = (EscalationRow.conversation_id == conversation_id, EscalationRow.closed_at >= started_at)
         async with self.sessions() as session:
-            return await session.scalar(select(EscalationRow.id).where(*mine).limit(1)) is not None
+            states = await session.scalars(select(EscalationRow.state).where(*mine).order_by(EscalationRow.raised_at))
+            return [Escalation.model_validate(state) for state in states]
+
+    async def _with_gaps(self, ended: Sequence[Escalation]) -> ComparedEscalation | None:
+        """The first whose story lacks something that Temporal still has; ``None`` where all are whole."""
+        async with self.sessions() as session:
+            changes = await count_changes(session, [row.id for row in ended])
+        for row in ended:
+            finding, detail = looked_through((Finding.EQUAL, ""), row, changes.get(row.id, 0))
+            if finding is Finding.GAPS:
+                return ComparedEscalation(row.conversation_id, row.id, finding, detail)
+        return None
 
     async def _pages(self, organization_id: UUID | None) -> AsyncIterator[Sequence[Escalation]]:
         last: UUID | None = None

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
-from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
@@ -12,6 +11,7 @@ from activities.escalation_record import EscalationRecord
 from activities.signatures import RECORD_ESCALATION, EscalationBatch
 from domain.escalation import Escalation
 from domain.ids import escalation_workflow_id
+from repair.histories import batches_of
 from repair.rebuilding import CannotRebuild
 from workflows.escalation import EscalationWorkflow
 from workflows.handles import escalation_handle
@@ -33,7 +33,8 @@ class EscalationRebuilding:
         handle = escalation_handle(self.temporal, conversation_id)
         live, written = (await handle.query(EscalationWorkflow.live)).escalation, None
         while live is not None and live != written:  # it may have gone on meanwhile
-            batches = await self._batches(conversation_id)
+            known_as = escalation_workflow_id(conversation_id)
+            batches = await batches_of(self.temporal, known_as, RECORD_ESCALATION, EscalationBatch)
             batches.sort(key=lambda batch: (batch.escalation.raised_at, batch.escalation.version))
             try:
                 await self.record.restore(live, batches)
@@ -45,18 +46,3 @@ class EscalationRebuilding:
         if live is None:
             raise CannotRebuild("its workflow has no escalation.")
         return live
-
-    async def _batches(self, conversation_id: UUID) -> list[EscalationBatch]:
-        """Every batch all kept runs handed to the record."""
-        converter = self.temporal.data_converter
-        found = []
-        query = f"WorkflowId = '{escalation_workflow_id(conversation_id)}'"
-        async for execution in self.temporal.list_workflows(query):
-            handle = self.temporal.get_workflow_handle(execution.id, run_id=execution.run_id)
-            async for event in handle.fetch_history_events():
-                scheduled = event.activity_task_scheduled_event_attributes
-                is_record = scheduled.activity_type.name == RECORD_ESCALATION
-                if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED and is_record:
-                    (batch,) = await converter.decode(scheduled.input.payloads, [EscalationBatch])
-                    found.append(batch)
-        return found

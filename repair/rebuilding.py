@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
-from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
@@ -12,6 +11,7 @@ from activities.signatures import RECORD_TICKET, TicketBatch
 from activities.ticket_record import TicketRecord
 from domain.ids import workflow_id
 from domain.ticket import Ticket
+from repair.histories import batches_of
 from workflows.handles import ticket_handle
 from workflows.ticket import TicketWorkflow
 
@@ -45,7 +45,8 @@ class Rebuilding:
         handle = ticket_handle(self.temporal, ticket_id)
         live, written = (await handle.query(TicketWorkflow.live)).ticket, None
         while live is not None and live != written:  # it may have gone on meanwhile
-            batches = sorted(await self._batches(ticket_id), key=lambda batch: batch.ticket.version)
+            batches = await batches_of(self.temporal, workflow_id(ticket_id), RECORD_TICKET, TicketBatch)
+            batches.sort(key=lambda batch: batch.ticket.version)
             try:
                 await self.record.restore(live, batches)
             except ApplicationError as error:
@@ -56,20 +57,6 @@ class Rebuilding:
         assert live is not None
         versions = {event.version for batch in batches for event in batch.events}
         return Rebuilt(live, len(versions), min(versions, default=None))
-
-    async def _batches(self, ticket_id: UUID) -> list[TicketBatch]:
-        """Every batch all kept runs of the ticket handed to the record."""
-        converter = self.temporal.data_converter
-        found = []
-        async for execution in self.temporal.list_workflows(f"WorkflowId = '{workflow_id(ticket_id)}'"):
-            handle = self.temporal.get_workflow_handle(execution.id, run_id=execution.run_id)
-            async for event in handle.fetch_history_events():
-                scheduled = event.activity_task_scheduled_event_attributes
-                is_record = scheduled.activity_type.name == RECORD_TICKET
-                if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED and is_record:
-                    (batch,) = await converter.decode(scheduled.input.payloads, [TicketBatch])
-                    found.append(batch)
-        return found
 
 
 def _missing(ticket: Ticket, error: IntegrityError) -> str:

@@ -30,7 +30,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.signatures import SendMail
-from db.mail import Bell, MailToCome, OpeningToCome, RaiseToCome, TellingToCome
+from db.bell import Bell, LeftToTell, OpeningToCome, RaiseToCome, TellingToCome
 from domain.commands import AgentReplied, CustomerReplied
 from domain.escalation_commands import PresenceChanged, Spoken
 from domain.ids import (
@@ -63,7 +63,7 @@ def make_bell(client: Client, settings: Settings) -> Bell:
     queue = settings.temporal_task_queue
     mails = settings.smtp_host is not None
 
-    async def ring(waiting: MailToCome) -> None:
+    async def ring(waiting: LeftToTell) -> None:
         calls = [_deliver(client, queue, conversation_id, "told") for conversation_id in waiting.conversation_ids]
         calls += [_deliver(client, queue, conversation_id, "look_again") for conversation_id in waiting.changed_ids]
         calls += [_raise_in_turn(client, settings, each) for each in _by_conversation(waiting)]
@@ -131,7 +131,7 @@ async def _deliver(client: Client, queue: str, conversation_id: UUID, signal: st
     )
 
 
-def _by_ticket(waiting: MailToCome) -> list[list[TellingToCome]]:
+def _by_ticket(waiting: LeftToTell) -> list[list[TellingToCome]]:
     """What one ticket is to be told goes in the order in which it was said."""
     found: dict[UUID, list[TellingToCome]] = {}
     for each in waiting.tellings:
@@ -147,8 +147,8 @@ async def _tell_in_turn(client: Client, settings: Settings, tellings: list[Telli
 async def _tell_ticket(client: Client, settings: Settings, telling: TellingToCome) -> None:
     """Tell a ticket of a message; a ticket takes it once.
 
-    A customer's message is not lost to a run that has ended, be it that the ticket was closed, even long ago, or that
-    its workflow is missing: the next one begins with it.
+    A customer's message is not lost to a run that has ended, be it that the ticket was closed or that its workflow is
+    missing: the next one begins with it.
     """
     ticket, fact = telling.reopening, telling.fact
     if ticket is not None:
@@ -173,7 +173,7 @@ async def _tell_ticket(client: Client, settings: Settings, telling: TellingToCom
             raise
 
 
-def _by_conversation(waiting: MailToCome) -> list[list[RaiseToCome]]:
+def _by_conversation(waiting: LeftToTell) -> list[list[RaiseToCome]]:
     """Reasons of one conversation go in the order in which they were given."""
     found: dict[UUID, list[RaiseToCome]] = {}
     for each in waiting.raisings.values():
@@ -217,7 +217,7 @@ def escalation_options(settings: Settings, organization_id: UUID, conversation_i
 
 async def _open(client: Client, settings: Settings, opening: OpeningToCome) -> None:
     """Start a ticket that was left behind, and tell it what was said; one that runs is told it again, and knows it."""
-    start = StartTicket.model_validate(opening.start)
+    start = StartTicket.model_validate(opening.start | {"history_limit": settings.history_limit})
     assert start.ticket is not None
     first = opening.facts[:1]  # with the start, as the intake tells it: it has made the ticket
     with suppress(WorkflowAlreadyStartedError):

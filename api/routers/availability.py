@@ -15,8 +15,8 @@ from api.problems import Problem
 from api.schemas.availability import Availability, Beat, QueuedTicketView
 from api.schemas.people import MemberView
 from db.assignment import IN_TURN, something_waits
+from db.bell import left_to_tell
 from db.escalations import untold_presences
-from db.mail import mail_to_come
 from db.models import Member, QueuedTicket, Team, TicketRow
 
 router = APIRouter(tags=["people"])
@@ -40,7 +40,7 @@ async def beat(
         came = not can_take(member, now)
         member.presence, member.heartbeat_at = document.presence, now
         await session.flush()
-        mail_to_come(session).presences.update(await untold_presences(session, now, MOST_OWNED, member_id))
+        left_to_tell(session).presences.update(await untold_presences(session, now, MOST_OWNED, member_id))
         # A beat that changes nothing looks without the lock: what it misses in this instant, the next one finds.
         if can_take(member, now) and (came or await something_waits(session, hands.caller.organization_id)):
             await hands.freed(session)

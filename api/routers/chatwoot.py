@@ -8,13 +8,12 @@ from fastapi import APIRouter
 from sqlalchemy import select
 
 from api.channel_doors import ChatwootDoor, Door, again_for_chatwoot
-from api.chatwoot_turns import ChatwootTurns
+from api.chatwoot_turns import ChatwootTurns, requester_of
 from api.escalations import Escalations
 from api.intake import Intake
 from api.problems import MEDIA_TYPE, ProblemView
 from api.routers.conversations import incoming_view
 from api.schemas.intake import IncomingMessage, Writer
-from api.schemas.ticket import RequesterDocument
 from api.schemas.webhook import ChatwootView
 from api.tickets import Tickets
 from db.echoes import note_echo
@@ -45,7 +44,8 @@ async def take_event(event: ChatwootEvent, door: ChatwootDoor) -> ChatwootView:
     with again_for_chatwoot():
         if isinstance(found, TurnTaken):
             tickets = door.tickets
-            turned = await ChatwootTurns(Escalations(tickets.services, tickets.session, tickets.caller)).take(found)
+            escalations = Escalations(tickets.services, tickets.session, tickets.caller)
+            turned = await ChatwootTurns(escalations, door.channel).take(found)
             return ChatwootView(did=turned.did, left=turned.left)
         return await _take(door, found)
 
@@ -84,7 +84,6 @@ async def _written_by(tickets: Tickets, message: ChatMessage) -> Tickets:
 
 def incoming_message(message: ChatMessage, channel_id: UUID) -> IncomingMessage:
     """The message as the intake takes it."""
-    contact = message.contact
     return IncomingMessage(
         external_id=message.external_id,
         author={Author.CUSTOMER: Writer.CUSTOMER, Author.BOT: Writer.BOT, Author.AGENT: Writer.AGENT}[message.author],
@@ -92,9 +91,7 @@ def incoming_message(message: ChatMessage, channel_id: UUID) -> IncomingMessage:
         body=message.body,
         sent_at=message.sent_at,
         channel_id=channel_id,
-        requester=RequesterDocument(external_id=contact.external_id, name=contact.name, email=contact.email)
-        if contact
-        else None,
+        requester=requester_of(message.contact),
         tags=list(message.labels),
         automatic=message.automatic,
     )

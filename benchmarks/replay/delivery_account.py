@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from pydantic import BaseModel, Field
@@ -35,6 +36,7 @@ class DeliveryAccount(BaseModel):
     unknown: int = Field(description="Received, and Baton does not know of it.")
     altered: int = Field(description="Came with another content, or about another thing, than it should.")
     said_twice: int = Field(description="Messages that came under two keys.")
+    disordered: int = Field(description="Came before an earlier one of the same conversation had been taken.")
     unsaid: int = Field(description="Messages and changes of hands for which no delivery was made, or a wrong number.")
     forged: int = Field(description="Came without a signature that verifies.")
 
@@ -53,6 +55,7 @@ def account_for_deliveries(
         said = [step for step in answers if step.brand == tenant.brand]
         for what, problem in (
             *_as_it_came(tenant, came),
+            *_in_turn(tenant, received),
             *_messages(tenant, said),
             *_by_the_story(tenant),
             *_hands(tenant),
@@ -112,6 +115,39 @@ def _as_it_came(tenant: TenantReading, came: Mapping[str, Sequence[Received]]) -
     for message_id, count in messages.items():
         if count > 1:
             yield "said_twice", f"message {message_id} ({tenant.brand}): came under {count} keys"
+
+
+def _in_turn(tenant: TenantReading, received: Sequence[Received]) -> Iterator[tuple[str, str]]:
+    """Whether the deliveries of a conversation came one after the other, in the order in which they were made."""
+    first, taken = dict[str, int](), dict[str, int]()
+    for place, line in enumerate(received):
+        if line.brand == tenant.brand and line.does is not Does.FORGED:
+            first.setdefault(line.delivery_id, place)
+            if line.does in TAKEN:
+                taken.setdefault(line.delivery_id, place)
+    of_conversation: dict[str, list[Json]] = defaultdict(list)
+    for each in sorted(tenant.deliveries, key=_made_at):
+        of_conversation[each["conversation_id"]].append(each)
+    for deliveries in of_conversation.values():
+        for place, later in enumerate(deliveries):
+            began = first.get(known_as(later["id"]))
+            overtaken = [
+                each["id"]
+                for each in deliveries[:place]
+                if began is not None
+                and _made_at(later) - _made_at(each) >= _TOLD_APART
+                and taken.get(known_as(each["id"]), -1) > began
+            ]
+            if overtaken:
+                yield "disordered", f"delivery {later['id']}: came before {overtaken[0]}, which was made before it"
+
+
+_TOLD_APART = timedelta(seconds=1)
+"""What is made at nearly the same time, by transactions that overlap, goes in the order in which these wrote it."""
+
+
+def _made_at(delivery: Json) -> datetime:
+    return datetime.fromisoformat(delivery["created_at"])
 
 
 def _messages(tenant: TenantReading, answers: Sequence[Done]) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from benchmarks.replay.journal import Done
 from benchmarks.replay.readings import ConversationReading, EscalationReading, Json, TenantReading
+from domain.clocks import ClockEventKind
 from domain.delivery import DeliveryKind
 from domain.escalation import LIVE, EscalationStatus
 from domain.rules.rule import Outcome, RuleKind
@@ -79,6 +80,8 @@ def account_for_escalations(
         for problem in _doubled(tenant):
             found("doubled", problem)
         for what, problem in _reasons(tenant, of_brand, requested):
+            found(what, problem)
+        for what, problem in (*_breaches(tenant), *_takeovers(tenant, of_brand)):
             found(what, problem)
         for problem in _undone(tenant, of_brand):
             found("undone", problem)
@@ -183,12 +186,65 @@ _NODE = "the flow's node "
 
 
 def _giver(reason: Json) -> str | None:
-    """Who gave it, as far as that can be known from elsewhere: breaches and takeovers are in no other list."""
+    """Who gave it; breaches and takeovers are held against what else tells of them (``_breaches``, ``_takeovers``)."""
     if reason["source"] == Source.RULE:
         return f"the rule {reason['rule_name']}"
     if reason["source"] == Source.ASSISTANT:
         return "the customer"
     return f"{_NODE}{reason['node_id']}" if reason["source"] == Source.FLOW else None
+
+
+def _breaches(tenant: TenantReading) -> list[tuple[str, str]]:
+    """Whether each promise that a ticket's story says was broken, and can still be kept, is a reason, and no other is.
+
+    One that was kept late may have been so in the same record, and then asked nobody. What came after the last event
+    that was read of a conversation's tickets is not judged.
+    """
+    broken: dict[tuple[str, str], int] = defaultdict(int)
+    owed: dict[tuple[str, str], int] = defaultdict(int)
+    read_until: dict[str, datetime] = {}
+    for ticket in tenant.tickets:
+        if ticket.view is None:
+            continue
+        conversation_id = ticket.view["conversation_id"]
+        latest: dict[tuple[str, int], str] = {}
+        for event in ticket.events:
+            at = datetime.fromisoformat(event["at"])
+            read_until[conversation_id] = max(at, read_until.get(conversation_id, at))
+            for change in event["clocks"]:
+                latest[change["metric"], change["episode"]] = change["kind"]
+                broken[conversation_id, change["metric"]] += change["kind"] == ClockEventKind.BREACH
+        for (metric, _), kind in latest.items():
+            owed[conversation_id, metric] += kind == ClockEventKind.BREACH
+    given: dict[tuple[str, str], list[datetime]] = defaultdict(list)
+    for each in tenant.escalations:
+        for reason in each.view["reasons"]:
+            if reason["source"] == Source.SLA:
+                given[each.view["conversation_id"], reason["metric"]].append(datetime.fromisoformat(reason["at"]))
+    found: list[tuple[str, str]] = []
+    for where in sorted({*owed, *given}):
+        conversation_id, metric = where
+        until = read_until.get(conversation_id)
+        known = sum(until is None or at <= until for at in given[where])
+        name = f"conversation {conversation_id} ({tenant.brand})"
+        lacking, unasked = owed[where] - len(given[where]), known - broken[where]
+        found += [("lacking", f"{name}: no escalation has the reason that the overdue {metric} gave")] * max(lacking, 0)
+        found += [("unasked", f"{name}: an escalation has a reason that no overdue {metric} gave")] * max(unasked, 0)
+    return found
+
+
+def _takeovers(tenant: TenantReading, done: Sequence[Done]) -> list[tuple[str, str]]:
+    """Whether who took a conversation over is the reason of the escalation that this made, and of no other."""
+    acts = Counter(step.escalation_id for step in done if step.did == "took over")
+    found = []
+    for each in tenant.escalations:
+        given = sum(reason["source"] == Source.TAKEOVER for reason in each.view["reasons"])
+        if given > acts[each.id]:
+            found.append(("unasked", f"escalation {each.id}: a takeover is its reason, and there was none"))
+        made_by_it = each.view["first_claimed_at"] == each.view["raised_at"]
+        if acts[each.id] and made_by_it and not given:
+            found.append(("lacking", f"escalation {each.id}: it was made by a takeover, which is not its reason"))
+    return found
 
 
 def _owed(conversation: ConversationReading, requested: set[str]) -> Counter[str]:

@@ -242,7 +242,7 @@ def _checks_section(reconciliation: Reconciliation) -> Section:
         ),
         ("Deliveries sent, received", f"{deliveries.states['sent']:,}, {deliveries.received:,}"),
         (
-            "Unreceived, unsettled, given up, unknown, altered, said twice, unsaid, forged",
+            "Unreceived, unsettled, given up, unknown, altered, said twice, out of order, unsaid, forged",
             _numbers(
                 deliveries.unreceived,
                 deliveries.unsettled,
@@ -250,6 +250,7 @@ def _checks_section(reconciliation: Reconciliation) -> Section:
                 deliveries.unknown,
                 deliveries.altered,
                 deliveries.said_twice,
+                deliveries.disordered,
                 deliveries.unsaid,
                 deliveries.forged,
             ),

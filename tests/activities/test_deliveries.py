@@ -20,11 +20,11 @@ from activities.deliveries import Deliveries
 from activities.mail_server import MailServer
 from activities.signatures import Deliver, Delivered, DeliverNext, NextDelivery
 from activities.sweep import Sweep
+from db.bell import LeftToTell, left_to_tell
 from db.channel_secrets import SIGNING, Seal, keep_secret
 from db.deliveries import fetched, message_to_come, notice_to_come
 from db.engine import Sessions
 from db.erasing import erase_conversations
-from db.mail import MailToCome, mail_to_come
 from db.models import Channel, Conversation, Delivery, Message, Requester
 from domain.delivery import ConnectorName, DeliveryKind, DeliveryState
 from domain.ids import message_id
@@ -461,7 +461,7 @@ async def test_a_platform_is_told_who_has_a_conversation(
                 key="takeover:1",
                 about=about,
             )
-        assert mail_to_come(session).conversation_ids == {ticket.conversation_id}
+        assert left_to_tell(session).conversation_ids == {ticket.conversation_id}
     assert (await attempt(deliveries, ticket, told)).state is DeliveryState.SENT
     [got] = platform.taken.values()
     assert (got.document["type"], got.document["data"]["about"]) == ("conversation.handed_over", about)
@@ -490,9 +490,9 @@ async def test_what_was_committed_and_never_signalled_is_found(
     first, second = [await says(sessions, ticket, body) for body in ("One", "Two")]
 
     async def swept() -> bool:
-        rung: list[MailToCome] = []
+        rung: list[LeftToTell] = []
 
-        async def bell(waiting: MailToCome) -> None:
+        async def bell(waiting: LeftToTell) -> None:
             rung.append(waiting)
 
         sweep = Sweep(sessions, bell, mails=False, gather=MINUTE, keep_backtests=MINUTE)

@@ -13,9 +13,10 @@ from activities.mail_server import MailServer
 from activities.signatures import MailOutcome, MemberMail, SendMail
 from activities.sweep import Sweep
 from activities.ticket_record import TicketRecord
+from db.bell import LeftToTell
 from db.engine import Sessions
 from db.live_events import Position, publish, read_after
-from db.mail import MailToCome, send_mail
+from db.mail import send_mail
 from db.models import Backtest, LiveEvent, Mail, Member, Notification
 from db.notices import Subject, notify
 from db.preferences import write_preferences
@@ -299,9 +300,9 @@ async def test_sweep_finds_what_nobody_was_told_of_and_nothing_else(
             (old, {"created_at": now - timedelta(days=2)}),
         ):
             await session.execute(update(Mail).where(Mail.id == mail_id).values(**values))
-    rung: list[MailToCome] = []
+    rung: list[LeftToTell] = []
 
-    async def bell(waiting: MailToCome) -> None:
+    async def bell(waiting: LeftToTell) -> None:
         rung.append(waiting)
 
     sweep = Sweep(sessions, bell, mails=True, gather=timedelta(seconds=30), keep_backtests=MINUTE)
@@ -322,7 +323,7 @@ async def test_old_live_events_go_but_the_last_of_them(sessions: Sessions, ticke
     async with sessions.begin() as session:
         await publish(session, organization, "ticket", {"number": 2})
 
-    async def bell(_: MailToCome) -> None:
+    async def bell(_: LeftToTell) -> None:
         raise AssertionError
 
     swept = await ActivityEnvironment().run(
@@ -357,7 +358,7 @@ async def test_old_back_tests_go_unless_they_still_run(sessions: Sessions, ticke
                 )
             )
 
-    async def bell(_: MailToCome) -> None:
+    async def bell(_: LeftToTell) -> None:
         raise AssertionError
 
     sweep = Sweep(sessions, bell, mails=False, gather=MINUTE, keep_backtests=timedelta(days=2))

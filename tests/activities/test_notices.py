@@ -2,9 +2,9 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import select
 
+from db.bell import LeftToTell, left_to_tell, ring_for
 from db.engine import Sessions
 from db.live_events import NOTIFICATION
-from db.mail import MailToCome, mail_to_come, ring_for
 from db.models import LiveEvent, Member, Notification
 from db.notices import Subject, notify
 from db.preferences import write_preferences
@@ -16,9 +16,9 @@ from tests.unit.tickets import NOW
 
 async def tell(sessions: Sessions, ticket: Ticket, key: str, kind: NoticeKind, *, urgent: bool = False) -> set[UUID]:
     """Tell everybody of the organization; returns whom to wake a mail for."""
-    rung: list[MailToCome] = []
+    rung: list[LeftToTell] = []
 
-    async def bell(waiting: MailToCome) -> None:
+    async def bell(waiting: LeftToTell) -> None:
         rung.append(waiting)
 
     async with sessions.begin() as session:
@@ -27,7 +27,7 @@ async def tell(sessions: Sessions, ticket: Ticket, key: str, kind: NoticeKind, *
         await notify(session, subject, key, kind=kind, why="Because.", member_ids=set(members), at=NOW)
         await notify(session, subject, key, kind=kind, why="Because.", member_ids=[], at=NOW)
     await ring_for(session, bell)
-    assert not mail_to_come(session), "each bell is rung once"
+    assert not left_to_tell(session), "each bell is rung once"
     return rung[0].member_ids if rung else set()
 
 

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select, update
 
 from activities.ticket_record import TicketRecord
+from db.bell import LeftToTell
 from db.engine import Sessions
-from db.mail import MailToCome
 from db.models import Delivery, Message, MessageTemplate, Organization, Requester
 from domain import lifecycle
 from domain.events import SYSTEM, ActorKind
@@ -128,9 +128,9 @@ async def test_closing_by_itself_and_reopening_are_said_where_that_is_wanted(
 
 async def test_what_is_said_is_delivered_once_however_often_it_is_recorded(sessions: Sessions, ticket: Ticket) -> None:
     await on_channel(sessions, ticket, "whatsapp", reply_url="https://platform.example.com")
-    rung: list[MailToCome] = []
+    rung: list[LeftToTell] = []
 
-    async def bell(waiting: MailToCome) -> None:
+    async def bell(waiting: LeftToTell) -> None:
         rung.append(waiting)
 
     await asyncio.gather(*(resolved(sessions, ticket, bell=bell) for _ in range(3)))

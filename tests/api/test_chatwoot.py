@@ -307,8 +307,6 @@ async def test_a_bots_hand_over_raises_one_escalation_and_what_is_resolved_there
     http: httpx.AsyncClient, tenant: Tenant, channel: str
 ) -> None:
     chat = _INSTALLATION.conversation(53)
-    unknown = await posted(http, channel, _INSTALLATION.status_changed(chat, "open"))
-    assert unknown.json()["left"] == "nothing has been written in this conversation"
     await posted(http, channel, event(chat, "Where is my bag?"))
 
     async def happens(to: str, *, bot: bool = False, before: str | None = None, **fields: Any) -> str:
@@ -346,6 +344,39 @@ async def test_a_bots_hand_over_raises_one_escalation_and_what_is_resolved_there
     assert await happens("open", before="pending", bot=True) == "its customer does not wait for an answer"
     assert await happens("open", before="pending") == "escalation_raised"
     assert (await eventually(is_raised))["id"] != first["id"]
+
+
+async def test_a_hand_over_before_the_first_message_makes_the_conversation_that_the_message_finds(
+    http: httpx.AsyncClient, tenant: Tenant, channel: str
+) -> None:
+    chat = _INSTALLATION.conversation(57, labels=["Baggage"])
+    for to, bot in (("resolved", False), ("open", True), ("open", False)):  # of the last one no bot had it
+        left = await posted(http, channel, _INSTALLATION.status_changed(chat, to, bot=bot))
+        assert left.json()["did"] is None
+        assert (await tenant.get("/conversations"))["items"] == []
+
+    async def is_raised() -> Json:
+        found = [each async for each in tenant.pages("/escalations", status=["queued"])]
+        assert len(found) == 1
+        return found[0]
+
+    chat.status = "pending"
+    handed_over = _INSTALLATION.status_changed(chat, "open")
+    assert (await posted(http, channel, handed_over)).json()["did"] == "escalation_raised"
+    await eventually(is_raised)
+    assert (await posted(http, channel, handed_over)).json()["left"] == "a person is asked for already, or has it"
+    known_as = f"/conversations/chatwoot:{channel}:57"
+    made = await tenant.get(known_as)
+    assert (made["channel_id"], made["tags"], made["waiting_since"]) == (channel, ["baggage"], None)
+    assert (await tenant.get(f"/requesters/{made['requester_id']}"))["name"] == chat.contact["name"]
+    [reason] = (await is_raised())["reasons"]
+    assert reason["source"] == "flow"
+
+    assert (await posted(http, channel, event(chat, "Where is my bag?"))).status_code == 200
+    now = await tenant.get(known_as)
+    assert (now["id"], now["requester_id"]) == (made["id"], made["requester_id"])
+    assert now["waiting_since"] is not None
+    assert (await is_raised())["conversation_id"] == made["id"]
 
 
 @pytest.mark.parametrize("ends", ["handed back", "resolved there"])

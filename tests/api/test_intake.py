@@ -12,7 +12,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 import api.intake
 from api.reservations import Reservations
-from db.conversations import NewMessage
+from db.conversations import NewMessage, keep_messages
 from tests.api.chat import AWAY_FROM_OFFICE, Chat, at
 from tests.api.tenant import Json, Tenant
 
@@ -135,13 +135,13 @@ async def test_message_counts_once_in_a_batch_and_from_many_senders_at_once(tena
 async def test_those_at_the_door_at_once_are_kept_together_and_one_that_cannot_be_holds_up_no_other(
     tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keep, sizes, broken = api.intake.keep_messages, list[int](), "what nobody has foreseen"
+    sizes, broken = list[int](), "what nobody has foreseen"
 
     async def once_in_a_while(session: Any, organization_id: Any, wanted: Sequence[NewMessage], *, told: bool) -> Any:
         sizes.append(len(wanted))
         if any(each.body == broken for each in wanted):
             raise DataError("", {}, ValueError())
-        return await keep(session, organization_id, wanted, told=told)
+        return await keep_messages(session, organization_id, wanted, told=told)
 
     monkeypatch.setattr(api.intake, "keep_messages", once_in_a_while)
     chats = [Chat(tenant) for _ in range(12)]

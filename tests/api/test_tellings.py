@@ -13,7 +13,7 @@ from tests.api.chat import ASKS_FOR_A_PERSON, AWAY_FROM_OFFICE, Chat, escalation
 from tests.api.running import serving
 from tests.api.tenant import Json, Tenant
 from tests.api.test_escalations import ASKED, sweep
-from tests.api.test_killed import grow_old, kept
+from tests.api.test_killed import grow_old, kept, rows
 from tests.support import eventually
 
 
@@ -69,3 +69,48 @@ async def test_a_customer_is_heard_and_others_disturb_no_ticket_that_is_over(
 async def _was_told(tenant: Tenant, ticket: Json) -> bool:
     replies = [each for each in await tenant.events(ticket) if each["kind"] == "customer_replied"]
     return len(replies) == 2
+
+
+async def test_a_message_counts_from_when_it_was_kept_however_late_its_closed_ticket_is_told(
+    tenant: Tenant, cut_off: httpx.AsyncClient, settings: Settings, temporal_client: Client
+) -> None:
+    await escalation_event(tenant, ASKED)
+    there = replace(tenant, client=cut_off)
+    (in_time, reopens), (late, stays) = [await with_ticket(tenant) for _ in range(2)]
+    for ticket in (reopens, stays):
+        await tenant.post(f"/tickets/{ticket['id']}/status", {"to": "resolved"})
+        await tenant.post(f"/tickets/{ticket['id']}/status", {"to": "closed"})
+    batch = [in_time.row("Just in time."), late.row("Too late.", minute=1), late.row("Far too late.", minute=2)]
+    report = await there.post("/messages/batch", {"messages": batch})
+    assert [row["status"] for row in report["rows"]] == ["untold"] * 3
+    await rows(
+        settings,
+        tenant,
+        """UPDATE tickets SET state = jsonb_set(state, '{reopen_until}', to_jsonb(now() - interval '1 minute'))
+        WHERE status = 'closed' AND organization_id = %(mine)s""",
+    )
+    earlier = "UPDATE messages SET created_at = now() - interval '2 minutes' WHERE body = 'Just in time.'"
+    await rows(settings, tenant, f"{earlier} AND organization_id = %(mine)s")
+
+    for _ in range(2):  # the second finds the follow-up that the first has decided on, and starts it once
+        await grow_old(settings, tenant)
+        await sweep(temporal_client, settings)
+    await tenant.becomes(reopens, "open")
+    assert (await tenant.reload(reopens))["reopened"] == 1
+
+    async def follow_up() -> Json:
+        now = (await late.now())["ticket_id"]
+        [found] = [each async for each in tenant.pages("/tickets") if each["id"] == now] or [{}]
+        assert found.get("follow_up_of") == stays["id"], found
+        told = ["created", "customer_replied", "customer_replied"]
+        assert [each["kind"] for each in await tenant.events(found)] == told
+        return found
+
+    new = await eventually(follow_up, 20)
+    assert (new["status"], new["title"]) == ("open", stays["title"])
+    assert (await tenant.reload(stays))["status"] == "closed"
+    assert len([each async for each in tenant.pages("/tickets")]) == 3
+    await grow_old(settings, tenant)
+    await sweep(temporal_client, settings)
+    assert await kept(settings, tenant) == []
+    assert len(await tenant.events(new)) == 3

@@ -1,6 +1,6 @@
 """Every escalation and every delivery is accounted for: what is lost, doubled or contradicted is counted and named."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,8 @@ from benchmarks.replay.readings import ConversationReading, EscalationReading, J
 RAISED_AT, LATER = "2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z"
 ANSWER, REMINDER, TAKEN, BACK = (str(UUID(int=number)) for number in range(1, 5))
 """Ids of deliveries."""
+_ORDER = (ANSWER, REMINDER, TAKEN, BACK)
+"""As they were made, a second apart."""
 
 
 @dataclass
@@ -34,7 +36,7 @@ class World:
                 {"source": "rule", "rule_name": "Bags"},
                 {"source": "assistant"},
                 {"source": "flow", "node_id": "m1:raise"},
-                {"source": "sla"},
+                {"source": "sla", "metric": "first_response", "at": RAISED_AT},
             ],
             "raised_at": RAISED_AT,
             "first_claimed_at": LATER,
@@ -52,7 +54,11 @@ class World:
         ]
     )
     events: list[Json] = field(
-        default_factory=lambda: [{"kind": "reminder_sent", "about": {}}, {"kind": "created", "about": {}}]
+        default_factory=lambda: [
+            _event("created"),
+            _event("sla_breached", clocks=[_change("breach")]),
+            _event("reminder_sent", at=LATER),
+        ]
     )
     notices: list[Json] = field(default_factory=lambda: [_notice("a"), _notice("b"), _notice("a", LATER)])
     deliveries: list[Json] = field(
@@ -88,7 +94,7 @@ class World:
         """All of it."""
         return TenantReading(
             "North",
-            [TicketReading("t1", None, None, self.events, None)],
+            [TicketReading("t1", {"conversation_id": "c"}, None, self.events, None)],
             [ConversationReading("c2", self.messages, self.decisions)],
             [EscalationReading("e1", self.view, self.workflow), *self.others],
             self.deliveries,
@@ -108,6 +114,14 @@ def _decision(rule: str, outcome: str = "acted") -> Json:
     return {"kind": "escalation_event", "outcome": outcome, "rule_name": rule, "actions": {}, "message_id": "s1"}
 
 
+def _event(kind: str, *, at: str = RAISED_AT, clocks: Sequence[Json] = ()) -> Json:
+    return {"kind": kind, "at": at, "about": {}, "clocks": clocks}
+
+
+def _change(kind: str, metric: str = "first_response") -> Json:
+    return {"metric": metric, "episode": 1, "kind": kind}
+
+
 def _notice(member: str, at: str = RAISED_AT) -> Json:
     return {"member_id": member, "conversation_id": "c", "created_at": at, "kind": "escalation_raised"}
 
@@ -121,6 +135,8 @@ def _delivery(id_: str, kind: str = "message", **others: Any) -> Json:
         "state": "sent",
         "tried": 1,
         "reason": None,
+        "conversation_id": "c",
+        "created_at": f"2026-01-01T00:00:{_ORDER.index(id_):02}Z" if id_ in _ORDER else LATER,
     }
     return {**known, **others}
 
@@ -184,6 +200,13 @@ def _in_another_ticket(world: World) -> None:
     world.done.append(_done("file", ticket_id="t2", did="filed", escalation_id="e1"))
 
 
+def _made_by_a_takeover(world: World) -> None:
+    """What an agent took over without having been asked."""
+    world.view["first_claimed_at"] = RAISED_AT
+    world.workflow = {"status": "resolved", "first_claimed_at": RAISED_AT}
+    world.done.append(_done("take_over", did="took over", escalation_id="e1"))
+
+
 def _second_live(world: World) -> None:
     """Another one beside it; both are live, and nobody has had either."""
     live = {"status": "queued", "first_claimed_at": None}
@@ -215,6 +238,34 @@ SPOILT: dict[str, tuple[Callable[[World], None], str, list[str]]] = {
         lambda world: world.view["reasons"].pop(2),
         "lacking",
         ["the flow's node m1:raise (North): no escalation has its reason"],
+    ),
+    "a broken promise is not heard": (
+        lambda world: world.view["reasons"].pop(3),
+        "lacking",
+        ["conversation c (North): no escalation has the reason that the overdue first_response gave"],
+    ),
+    "a promise that was kept escalated": (
+        _of("events", 1, clocks=[_change("fulfil")]),
+        "unasked",
+        ["conversation c (North): an escalation has a reason that no overdue first_response gave"],
+    ),
+    "another promise than the broken one escalated": (
+        lambda world: world.view["reasons"][3].update(metric="resolution"),
+        "unasked",
+        [
+            "conversation c (North): no escalation has the reason that the overdue first_response gave",
+            "conversation c (North): an escalation has a reason that no overdue resolution gave",
+        ],
+    ),
+    "a takeover that nobody did is a reason": (
+        lambda world: world.view["reasons"].append({"source": "takeover"}),
+        "unasked",
+        ["escalation e1: a takeover is its reason, and there was none"],
+    ),
+    "a takeover is not the reason of what it made": (
+        _made_by_a_takeover,
+        "lacking",
+        ["escalation e1: it was made by a takeover, which is not its reason"],
     ),
     "a row says other than its workflow": (
         _set("view", status="dismissed"),
@@ -278,6 +329,11 @@ SPOILT: dict[str, tuple[Callable[[World], None], str, list[str]]] = {
         "said_twice",
         ["message s2 (North): came under 2 keys", "message answer:m1 (North): 2 deliveries were made"],
     ),
+    "a delivery overtakes an earlier one": (
+        lambda world: world.received.insert(0, world.received.pop(5)),
+        "disordered",
+        [f"delivery {BACK}: came before {ANSWER}, which was made before it"],
+    ),
     "an answer is not delivered": (
         _all(_of("deliveries", 0), lambda world: world.received.__delitem__(slice(0, 3))),
         "unsaid",
@@ -289,7 +345,7 @@ SPOILT: dict[str, tuple[Callable[[World], None], str, list[str]]] = {
         ["answer answer:m2 (North): acknowledged, and kept 0 times"],
     ),
     "a reminder is in the story, and nobody was reminded": (
-        _more("events", {"kind": "reminder_sent", "about": {}}),
+        _more("events", _event("reminder_sent")),
         "unsaid",
         ["ticket t1: 1 of 2 reminder messages were not said"],
     ),
@@ -318,4 +374,28 @@ def test_what_is_wrong_is_counted_and_named(spoil: Callable[[World], None], coun
 def test_what_came_after_the_deliveries_were_read_is_not_unknown() -> None:
     world = World()
     world.received.append(_received(str(UUID(int=9)), "s9", at=2000))
+    assert world.account()[1] == []
+
+
+def test_a_promise_that_was_kept_late_may_have_asked_nobody() -> None:
+    world = World()
+    world.events.append(_event("agent_replied", at=LATER, clocks=[_change("fulfil")]))
+    assert world.account()[1] == []
+    del world.view["reasons"][3]
+    assert world.account()[1] == []
+
+
+def test_a_promise_that_was_broken_after_the_story_was_read_is_not_judged() -> None:
+    world = World()
+    late = {"source": "sla", "metric": "resolution", "at": "2026-01-01T00:02:00Z"}
+    world.view["reasons"].append(late)
+    assert world.account()[1] == []
+
+
+def test_what_was_made_in_the_same_instant_may_come_in_either_order() -> None:
+    world = World()
+    world.received.insert(0, world.received.pop(3))
+    assert world.account()[0]["disordered"] == 1
+    for row in world.deliveries:
+        row["created_at"] = RAISED_AT
     assert world.account()[1] == []

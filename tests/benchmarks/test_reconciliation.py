@@ -32,7 +32,13 @@ class System:
     ticket: TicketReading = field(
         default_factory=lambda: TicketReading(
             "t1",
-            {"id": "t1", "status": "open", "version": 3, "description": "kept in Postgres alone"},
+            {
+                "id": "t1",
+                "conversation_id": "c",
+                "status": "open",
+                "version": 3,
+                "description": "kept in Postgres alone",
+            },
             "open",
             [_event(1, "created"), _event(2, "customer_replied", "m1"), _event(3, "customer_replied", "m2")],
             {"id": "t1", "status": "open", "version": 3},
@@ -88,6 +94,8 @@ DELIVERY = {
     "state": "sent",
     "tried": 1,
     "reason": None,
+    "conversation_id": "c",
+    "created_at": "2026-01-01T00:00:00Z",
 }
 RECEIVED = Received(
     brand="North",
@@ -113,7 +121,8 @@ def _decision(message: str, outcome: str = "acted", kind: str = "escalation_even
 
 
 def _event(version: int, kind: str, message: str = "") -> Json:
-    return {"version": version, "kind": kind, "about": {"message_id": f"stored-{message}"} if message else {}}
+    about = {"message_id": f"stored-{message}"} if message else {}
+    return {"version": version, "kind": kind, "about": about, "at": "2026-01-01T00:00:00Z", "clocks": []}
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +148,7 @@ def _is_gone(system: System) -> None:
 
 def _is_told_to_another(system: System) -> None:
     system.tell(_event(1, "created"), _event(2, "customer_replied", "m2"))
-    other = {"id": "t2", "status": "closed", "version": 1}
+    other = {"id": "t2", "conversation_id": "c", "status": "closed", "version": 1}
     system.more.append(TicketReading("t2", other, "closed", [_event(1, "customer_replied", "m1")], other))
 
 
@@ -227,12 +236,18 @@ SPOILT: dict[str, tuple[Callable[[System], None], Json, list[str]]] = {
         ["ticket t1: it is listed as None and shown as open"],
     ),
     "a story lacks its end": (
-        _changed(workflow={"id": "t1", "version": 4}, view={"id": "t1", "status": "open", "version": 4}),
+        _changed(
+            workflow={"id": "t1", "version": 4},
+            view={"id": "t1", "conversation_id": "c", "status": "open", "version": 4},
+        ),
         {"gaps": 1, "equal": 1},
         ["ticket t1: its story lacks the versions [4]"],
     ),
     "a story goes on after the row": (
-        _changed(workflow={"id": "t1", "version": 2}, view={"id": "t1", "status": "open", "version": 2}),
+        _changed(
+            workflow={"id": "t1", "version": 2},
+            view={"id": "t1", "conversation_id": "c", "status": "open", "version": 2},
+        ),
         {"gaps": 1},
         ["ticket t1: its story has versions of its own"],
     ),

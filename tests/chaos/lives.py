@@ -1,23 +1,19 @@
 """Random ticket lives: several clients of one organization work on the same tickets."""
 
-import asyncio
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from domain.priority import Priority
 from domain.ticket import Status, legal_targets
-from tests.chaos.client import Caller
 from tests.chaos.journal import Json, Sent, Verdict, What
+from tests.chaos.shift import Desk, Worker
 
 TICKETS_A_CLIENT = 2
 """Tickets open to a client's choice at a time: few, so that clients meet on them."""
 _SHORTEST_LIFE, _LONGEST_LIFE = 8, 45
 """Commands after which a ticket is left to its timers."""
-_GIVES_UP = 0.03
-"""Share of commands whose client does not ask again after an attempt or two."""
 
 _WEIGHTS = {
     What.STATUS: 30,
@@ -41,57 +37,17 @@ class Seen:
     """Commands it still gets."""
 
 
-@dataclass
-class Desk:
-    """What the clients of one organization share."""
+class Client(Worker[Seen]):
+    """One who works on tickets."""
 
-    caller: Caller
-    clients: int
-    tickets: dict[str, Seen] = field(default_factory=dict)
-    creating: int = 0
-
-    @property
-    def wants_ticket(self) -> bool:
-        return len(self.tickets) + self.creating < TICKETS_A_CLIENT * self.clients
-
-
-class Client:
-    """Sends one command after the other; ``rng`` alone decides which, given the same answers."""
-
-    def __init__(self, name: str, desk: Desk, rng: random.Random) -> None:
+    def __init__(self, name: str, desk: Desk[Seen], rng: random.Random) -> None:
+        super().__init__(desk, rng)
         self._name = name
-        self._desk = desk
-        self._rng = rng
-        self._organization = desk.caller.organization
-        self._last: Sent | None = None
 
-    async def work(self, enough: Callable[[], bool], pause: float) -> None:
-        """Until there has been enough, with a rest of ``pause`` seconds at most after each command."""
-        while not enough():
-            await self._step()
-            await asyncio.sleep(self._rng.uniform(0, pause))
+    async def _go_on(self, life: Seen) -> None:
+        await self._send(self._command(life))
 
-    async def _step(self) -> None:
-        if self._desk.wants_ticket:
-            self._desk.creating += 1
-            try:
-                await self._create()
-            finally:
-                self._desk.creating -= 1
-            return
-        if not self._desk.tickets:  # all are being created by others
-            await asyncio.sleep(0.05)
-            return
-        if self._last and self._rng.random() < 0.05:
-            await self._desk.caller.repeat(self._last, self._rng)
-            return
-        ticket = self._rng.choice(list(self._desk.tickets.values()))
-        ticket.left -= 1
-        if ticket.left <= 0:
-            self._desk.tickets.pop(ticket.id, None)
-        await self._send(self._command(ticket))
-
-    async def _create(self) -> None:
+    async def _begin(self) -> None:
         key = self._key()
         body: Json = {
             "title": f"Created by {key}",
@@ -155,16 +111,15 @@ class Client:
         return {"reason": f"Wanted by {key}"}
 
     async def _send(self, sent: Sent) -> None:
-        attempts = self._rng.randint(1, 2) if self._rng.random() < _GIVES_UP else None
-        answered, document = await self._desk.caller.perform(sent, self._rng, attempts=attempts)
+        answered, document = await self._perform(sent)
         if answered.verdict is not Verdict.ACKNOWLEDGED or answered.ticket is None:
             return
         self._last = sent
-        known = self._desk.tickets.get(answered.ticket)
+        known = self._desk.lives.get(answered.ticket)
         # A creation, or a message that went to a follow-up; else one that has had its commands.
         if known is None and answered.ticket != sent.ticket:
             life = self._rng.randint(_SHORTEST_LIFE, _LONGEST_LIFE)
-            known = self._desk.tickets[answered.ticket] = Seen(answered.ticket, Status.OPEN, 1, life)
+            known = self._desk.lives[answered.ticket] = Seen(answered.ticket, Status.OPEN, 1, life)
         if known and document and answered.version and answered.version >= known.version:
             known.status, known.version = Status(document["status"]), answered.version
 

@@ -15,11 +15,12 @@ from tests.chaos.abandoned import Abandoner
 from tests.chaos.adversary import Adversary, schedule
 from tests.chaos.client import Caller, open_http
 from tests.chaos.journal import Journal
-from tests.chaos.lives import Client, Desk
+from tests.chaos.lives import TICKETS_A_CLIENT, Client, Seen
 from tests.chaos.platform import open_platform
 from tests.chaos.quiet import quiet
+from tests.chaos.shift import Desk
 from tests.chaos.system import System
-from tests.chaos.talks import TalkDesk, Talker
+from tests.chaos.talks import TALKS_A_CLIENT, Talk, Talker
 from tests.chaos.tenants import BUSY, FORGETFUL, SHORT, Founder, Rules
 from tests.chaos.untouched import Maker, tickets_for
 
@@ -128,7 +129,8 @@ async def _busy_time(plan: Plan, founder: Founder, disturb: Callable[[Progress],
     jobs: list[Coroutine[Any, Any, None]] = [disturbing()]
     for organization in busy:
         caller = Caller(http, journal, organization)
-        desk, talk_desk = Desk(caller, plan.clients), TalkDesk(caller, plan.talkers)
+        desk = Desk[Seen](caller, plan.clients, TICKETS_A_CLIENT)
+        talk_desk = Desk[Talk](caller, plan.talkers, TALKS_A_CLIENT)
         names = [f"{organization.name}, client {number}" for number in range(1, plan.clients + 1)]
         jobs += [Client(name, desk, plan.rng(name)).work(lambda: progress.enough, plan.pause) for name in names]
         names = [f"{organization.name}, talker {number}" for number in range(1, plan.talkers + 1)]

@@ -2,20 +2,18 @@
 
 import asyncio
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from uuid import UUID
 
 from domain.escalation import LIVE, EscalationStatus
 from domain.priority import Priority
-from tests.chaos.client import Caller
 from tests.chaos.journal import Answered, Json, Organization, Sent, Verdict, What
+from tests.chaos.shift import Desk, Worker
 
-_TALKS_A_CLIENT = 1
+TALKS_A_CLIENT = 1
 """Conversations open to a client's choice at a time: few, so that clients meet in them."""
 _SHORTEST_TALK, _LONGEST_TALK = 10, 40
 """Commands after which a conversation is left to its timers."""
-_GIVES_UP = 0.03
 _RUSHES = 0.08
 """Share of steps in which several members take one conversation over in the same instant."""
 
@@ -47,20 +45,6 @@ class Talk:
             is_live = EscalationStatus(shown["status"]) in LIVE
             self.escalation = shown["id"] if is_live else None
             self.owner = shown["owner"]["id"] if is_live and shown["owner"] else None
-
-
-@dataclass
-class TalkDesk:
-    """What the clients of one organization share."""
-
-    caller: Caller
-    clients: int
-    talks: dict[str, Talk] = field(default_factory=dict)
-    beginning: int = 0
-
-    @property
-    def wants_talk(self) -> bool:
-        return len(self.talks) + self.beginning < _TALKS_A_CLIENT * self.clients
 
 
 _SOURCES: tuple[Json, ...] = (
@@ -130,50 +114,24 @@ class Commands:
         )
 
 
-class Talker:
-    """Sends one command after the other; ``rng`` alone decides which, given the same answers."""
+class Talker(Worker[Talk]):
+    """One who works on conversations."""
 
-    def __init__(self, name: str, desk: TalkDesk, rng: random.Random) -> None:
-        self._desk = desk
-        self._rng = rng
-        self._organization = desk.caller.organization
+    def __init__(self, name: str, desk: Desk[Talk], rng: random.Random) -> None:
+        super().__init__(desk, rng)
         self._commands = Commands(name, self._organization, rng)
-        self._last: Sent | None = None
 
-    async def work(self, enough: Callable[[], bool], pause: float) -> None:
-        """Until there has been enough, with a rest of ``pause`` seconds at most after each command."""
-        while not enough():
-            await self._step()
-            await asyncio.sleep(self._rng.uniform(0, pause))
-
-    async def _step(self) -> None:
-        if self._desk.wants_talk:
-            self._desk.beginning += 1
-            try:
-                await self._begin()
-            finally:
-                self._desk.beginning -= 1
-            return
-        if not self._desk.talks:  # all are being begun by others
-            await asyncio.sleep(0.05)
-            return
-        if self._last and self._rng.random() < 0.05:
-            await self._desk.caller.repeat(self._last, self._rng)
-            return
-        talk = self._rng.choice(list(self._desk.talks.values()))
-        talk.left -= 1
-        if talk.left <= 0:
-            self._desk.talks.pop(talk.name, None)
+    async def _go_on(self, life: Talk) -> None:
         if self._rng.random() < _RUSHES:
-            await self._rush(talk)
+            await self._rush(life)
         else:
-            await self._send(talk, self._command(talk))
+            await self._send(life, self._command(life))
 
     async def _begin(self) -> None:
         talk = Talk(f"chat-{self._commands.key()}", self._rng.randint(_SHORTEST_TALK, _LONGEST_TALK))
         answered = await self._send(talk, self._commands.say(talk))
         if answered.verdict is Verdict.ACKNOWLEDGED:
-            self._desk.talks[talk.name] = talk
+            self._desk.lives[talk.name] = talk
 
     async def _rush(self, talk: Talk) -> None:
         """Each hand is a client of its own: whose command comes first, nobody has said."""
@@ -205,8 +163,7 @@ class Talker:
         return commands.end(talk, what, member, noting=rng.random() < 0.3)
 
     async def _send(self, talk: Talk, sent: Sent) -> Answered:
-        attempts = self._rng.randint(1, 2) if self._rng.random() < _GIVES_UP else None
-        answered, document = await self._desk.caller.perform(sent, self._rng, attempts=attempts)
+        answered, document = await self._perform(sent)
         if answered.verdict is Verdict.ACKNOWLEDGED:
             self._last = sent
             talk.see(sent, document)

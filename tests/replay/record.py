@@ -22,8 +22,8 @@ from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
 
 from activities.bulk import PAGE
 from activities.signatures import EraseRequester, ExportRequest
+from db.bell import LeftToTell
 from db.engine import make_engine, make_sessions
-from db.mail import MailToCome
 from db.models import BulkChange, Export, Mail
 from domain.assignment import Assignment
 from domain.bulk import PrioritizeAll
@@ -279,7 +279,7 @@ async def answered(office: Office) -> Kept:
         # The activity has to have said that it waits.
         delivering = office.client.get_workflow_handle(deliveries_workflow_id(conversation_id))
         await eventually(lambda: _waits_to_try_again(delivering), 30)
-        await make_bell(office.client, office.settings)(MailToCome(changed_ids={conversation_id}))
+        await make_bell(office.client, office.settings)(LeftToTell(changed_ids={conversation_id}))
         await delivering.result()
         assert platform.said() == ["One", "Three"]
     return {"deliveries": delivering.id}

@@ -17,6 +17,7 @@ from domain.chatwoot import (
     Author,
     ChatMessage,
     ChatwootEvent,
+    Contact,
     Left,
     Received,
     Turn,
@@ -181,9 +182,10 @@ def turn(before: str, to: str, *, bot: bool = False, **fields: Any) -> TurnTaken
 def test_a_bot_hands_over_by_opening_what_was_pending() -> None:
     at = datetime(2026, 11, 20, 16, 30, tzinfo=UTC)
     known_as = conversation_external_id(CHANNEL, 52)
-    found = turn("pending", "open", updated_at=at.timestamp())
-    assert found == TurnTaken(known_as, Turn.HANDED_OVER, at, certain=True)
-    found = turn("pending", "open", bot=True, updated_at=None)
+    contact = Contact(f"chatwoot:{CHANNEL}:7", "A customer", "customer@example.com")
+    found = turn("pending", "open", updated_at=at.timestamp(), labels=["Baggage"])
+    assert found == TurnTaken(known_as, Turn.HANDED_OVER, at, certain=True, contact=contact, labels=("baggage",))
+    found = turn("pending", "open", bot=True, updated_at=None, meta=None)
     assert found == TurnTaken(known_as, Turn.HANDED_OVER, None, certain=False)
     for before in ("resolved", "snoozed"):
         assert turn(before, "open") == "no bot had it"

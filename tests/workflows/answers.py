@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
+from db.bell import ring_for
 from db.channel_secrets import SIGNING, Seal, keep_secret
 from db.deliveries import message_to_come
-from db.mail import ring_for
 from db.models import Channel, Conversation, Message, Requester
 from domain.ids import message_id
 from tests.receiver import Receiver

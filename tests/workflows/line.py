@@ -14,8 +14,8 @@ from temporalio.client import WithStartWorkflowOperation, WorkflowHandle, Workfl
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from db.bell import RaiseToCome
 from db.escalations import lock_conversation
-from db.mail import RaiseToCome
 from db.models import (
     Conversation,
     EscalationChangeRow,

@@ -97,6 +97,8 @@ async def test_a_reason_it_knows_counts_once_after_a_restart(office: Office) -> 
         ("lost", True, Finding.NO_ROW),
         ("old", False, Finding.BEHIND),
         ("old", True, Finding.BEHIND),
+        ("gap", False, Finding.GAPS),
+        ("gap", True, Finding.GAPS),
         ("other", False, Finding.DIFFERENT),  # what has ended is not asked what it looks like
     ],
 )
@@ -207,6 +209,9 @@ async def _damage(line: Line, how: str) -> None:
             )
             after = (EscalationChangeRow.conversation_id == line.id, EscalationChangeRow.version > 1)
             await session.execute(delete(EscalationChangeRow).where(*after))
+        elif how == "gap":
+            second = (EscalationChangeRow.conversation_id == line.id, EscalationChangeRow.version == 2)
+            await session.execute(delete(EscalationChangeRow).where(*second))
         else:
             await session.execute(update(EscalationRow).where(mine).values(state=row.state | {"priority": "urgent"}))
 

@@ -12,7 +12,8 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from activities.signatures import MailOutcome, SendMail
-from db.mail import MailToCome, send_mail
+from db.bell import LeftToTell
+from db.mail import send_mail
 from db.notices import Subject, notify
 from db.preferences import write_preferences
 from domain.events import NoticeKind
@@ -109,7 +110,7 @@ async def test_mail_of_any_kind_is_sent_at_once_and_once(office: Office, box: Ma
     async with office.sessions.begin() as session:
         mail_id = await send_mail(session, key=address, to=address, subject="Welcome", text="Come in.\n")
     for _ in range(3):
-        await bell(MailToCome({mail_id}))
+        await bell(LeftToTell({mail_id}))
     outcome = await office.client.get_workflow_handle(mail_workflow_id(mail_id), result_type=MailOutcome).result()
     assert outcome == MailOutcome(state=MailState.SENT)
     assert [mail["Subject"] for mail in box.to(address)] == ["Welcome"]
@@ -127,7 +128,7 @@ async def test_mail_that_cannot_be_sent_is_given_up(office: Office) -> None:
 
 async def test_bell_that_nobody_hears_is_no_error(office: Office, settings: Settings) -> None:
     away = await Client.connect("127.0.0.1:1", lazy=True, data_converter=pydantic_data_converter)
-    await make_bell(away, settings)(MailToCome(set(), {uuid4()}))
+    await make_bell(away, settings)(LeftToTell(set(), {uuid4()}))
 
 
 def _id(office: Office, name: str) -> UUID:
