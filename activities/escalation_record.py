@@ -28,6 +28,7 @@ from db.escalation_terms import find_escalation_terms
 from db.escalations import (
     find_live,
     known_requests,
+    latest_requests,
     lock_conversation,
     restore_escalation,
     told_otherwise,
@@ -44,6 +45,9 @@ from domain.escalation_lifecycle import Raised
 from domain.escalation_story import ENDED, ChangeKind, EscalationChange
 from domain.escalation_timers import Look, adopt, wanted
 from domain.priority import Priority
+
+MOST_REPEATED = 256
+"""Requests of a conversation's earlier escalations that are known when they come again."""
 
 
 class EscalationRecord:
@@ -65,6 +69,7 @@ class EscalationRecord:
                     non_retryable=True,
                 )
             known = await known_requests(session, conversation.id, [request.request_id])
+            latest = await latest_requests(session, conversation.id, MOST_REPEATED)
             live = await find_live(session, request.organization_id, conversation.id)
         return LoadedEscalation(
             of=Raised(
@@ -77,6 +82,7 @@ class EscalationRecord:
             ),
             known=bool(known),
             live=live,
+            dealt_with=tuple(latest),
         )
 
     @activity.defn(name=RECORD_ESCALATION)

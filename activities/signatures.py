@@ -98,12 +98,14 @@ class LoadEscalation(Frozen):
 class LoadedEscalation(Frozen):
     """What a new escalation begins with. ``known``: an earlier one has dealt with the request.
 
-    ``live`` is one on record that has lost its workflow; it goes on.
+    ``live`` is one on record that has lost its workflow; it goes on. ``dealt_with`` are the latest requests that any of
+    the conversation's has on record: they may come again, and are none of this one's.
     """
 
     of: Raised
     known: bool = False
     live: Escalation | None = None
+    dealt_with: tuple[str, ...] = ()
 
 
 class EscalationBatch(Frozen):

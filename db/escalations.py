@@ -231,6 +231,13 @@ async def known_requests(session: AsyncSession, conversation_id: UUID, request_i
     return {each for each in found if each is not None}
 
 
+async def latest_requests(session: AsyncSession, conversation_id: UUID, limit: int) -> Sequence[str]:
+    """The latest requests that the conversation's escalations have on record."""
+    change = EscalationChangeRow
+    mine = select(change.request_id).where(change.conversation_id == conversation_id, change.request_id.is_not(None))
+    return [each for each in await session.scalars(mine.order_by(change.at.desc()).limit(limit)) if each is not None]
+
+
 def _reason_values(organization_id: UUID, conversation_id: UUID, raising: Raise) -> dict[str, Any]:
     reason = raising.reason
     return {

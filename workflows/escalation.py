@@ -63,6 +63,7 @@ class EscalationWorkflow:
         self._beginning = False
         self._history_limit = start.history_limit
         self._remembered = Requests(start.remembered)
+        self._dealt_with = start.dealt_with
         self._outbox = EscalationOutbox(start.outbox)
         self._recorded_version = _recorded_version(start)
         self._alarms = Alarms()
@@ -183,6 +184,8 @@ class EscalationWorkflow:
         try:
             if self._remembered.knows(command.request_id, command.fingerprint):
                 return
+            if command.request_id in self._dealt_with:
+                raise EscalationOver("An earlier escalation of the conversation has dealt with it.", current=None)
             if self._state is None:
                 if self._is_settled:
                     raise EscalationOver("No escalation of this conversation is live.", current=None)
@@ -211,7 +214,7 @@ class EscalationWorkflow:
 
     async def _take_reason(self, raising: Raise) -> None:
         """Make an escalation of the reason, or add it to the one there is; nothing where it is known."""
-        if raising.request_id in self._remembered:
+        if raising.request_id in self._remembered or raising.request_id in self._dealt_with:
             return
         if not self._is_live:
             of = await self._begin(raising.request_id)
@@ -249,13 +252,14 @@ class EscalationWorkflow:
             raise
         finally:
             self._beginning = False
+        self._dealt_with = loaded.dealt_with
         if loaded.live:
             self._state, self._recorded_version = loaded.live, loaded.live.version
             workflow.set_current_details(escalation_details(loaded.live))
         return None if loaded.known else loaded.of
 
     def _take_new(self, story: EscalationStory, request_id: str, fingerprint: str = "") -> None:
-        """The same for a new escalation; what was asked of an earlier one, Postgres knows."""
+        """The same for a new escalation; what was asked of an earlier one is on record, and was loaded with it."""
         self._remembered, self._recorded_version = Requests({}), 0
         self._take(story, request_id, fingerprint)
 
@@ -327,6 +331,7 @@ class EscalationWorkflow:
                 outbox=self._outbox.entries,
                 remembered=self._remembered,
                 waiting=tuple(self._waiting),
+                dealt_with=self._dealt_with,
                 history_limit=self._history_limit,
             )
         )

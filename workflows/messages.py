@@ -96,6 +96,8 @@ class StartEscalation(Frozen):
     remembered: dict[str, Remembered] = Field(default_factory=dict)
     waiting: tuple[Raise, ...] = ()
     """Reasons that came after the escalation had ended, for the next one."""
+    dealt_with: tuple[str, ...] = ()
+    """Requests that earlier escalations of the conversation have dealt with."""
     history_limit: int = 500
 
 

@@ -131,6 +131,23 @@ async def test_a_reason_that_comes_again_after_the_end_makes_no_second_escalatio
     assert await line.story() == ["raised", "resolved", "raised"]
 
 
+async def test_what_was_asked_of_an_earlier_escalation_and_comes_again_is_none_of_the_next_ones(line: Line) -> None:
+    raised = [await line.raise_(), await line.raise_(of={"priority": Priority.URGENT})]
+    await eventually(lambda: _reasons(line, 2))
+    resolve = Resolve(request_id="resolve", fingerprint="resolve", actor=line.office.members["Ana"])
+    await line.obey(resolve)
+    await line.handle.result()
+    await line.raise_()
+    await eventually(lambda: _rows(line, 2))
+    for raising in raised:
+        await line.tell(raising)
+    assert (await line.refused(resolve)).type == "escalation_over"  # what came of it then is on record
+    await line.raise_()
+    escalation = await line.settled()
+    assert (escalation.priority, len(escalation.reasons), escalation.version) == (Priority.NORMAL, 2, 2)
+    assert await line.story() == ["raised", "reason_added", "resolved", "raised", "reason_added"]
+
+
 async def test_a_reason_in_the_instant_of_the_end_is_never_lost(line: Line) -> None:
     for round_ in range(1, 6):
         await line.raise_()
