@@ -166,5 +166,6 @@ class Talker(Worker[Talk]):
         answered, document = await self._perform(sent)
         if answered.verdict is Verdict.ACKNOWLEDGED:
             self._last = sent
-            talk.see(sent, document)
+            if not answered.pending:  # what reads may not show yet is not to be named yet
+                talk.see(sent, document)
         return answered
