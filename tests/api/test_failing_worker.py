@@ -1,10 +1,12 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from uuid import UUID
 
 import httpx
 import pytest
 from temporalio import workflow
 from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from domain.commands import ChangeStatus
@@ -47,7 +49,16 @@ async def test_command_on_a_ticket_whose_tasks_fail_is_of_unknown_outcome_and_no
     tenant = await new_tenant(http)
     async with working(temporal_client, settings):
         ticket = await tenant.ticket()
-    workflow_of_ticket = temporal_client.get_workflow_handle(workflow_id(UUID(ticket["id"])))
+    # In a run whose tasks time out soon: from the second failure on a worker lets them, which by default takes 10 s.
+    id_ = UUID(ticket["id"])
+    workflow_of_ticket = await temporal_client.start_workflow(
+        FailingTicketWorkflow.run,
+        StartTicket(ticket_id=id_),
+        id=workflow_id(id_),
+        task_queue=settings.temporal_task_queue,
+        id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING,
+        task_timeout=timedelta(seconds=1),
+    )
     failing = Worker(
         temporal_client,
         task_queue=settings.temporal_task_queue,

@@ -223,7 +223,7 @@ async def test_frozen_postgres_is_given_up_and_what_was_sent_takes_effect_once(s
     assert [event["kind"] for event in await tenant.events(ticket)] == ["created", "edited"]
 
 
-@pytest.mark.parametrize("how", ["stopped", "frozen"])
+@pytest.mark.parametrize("how", ["frozen", pytest.param("stopped", marks=pytest.mark.slow)])
 async def test_every_route_answers_while_temporal_is_away(site: Site, how: str) -> None:
     tenant = await site.tenant()
     requests = await every_request(Things(tenant))

@@ -240,18 +240,19 @@ async def test_clocks_run_by_themselves_on_the_streams_time(finished: Replay) ->
         assert sum(brand[what] for brand in brands) > 0, what
 
 
+@pytest.mark.parametrize("sent", [10, pytest.param(20, marks=pytest.mark.slow)])
 async def test_a_replay_killed_and_stopped_half_way_accounts_for_every_message_once(
-    baton: Baton, tmp_path: Path
+    baton: Baton, tmp_path: Path, sent: int
 ) -> None:
-    replay = Replay(baton, tmp_path, messages=20, seed=2, speed_up=200_000)
+    replay = Replay(baton, tmp_path, messages=sent, seed=2, speed_up=200_000)
     process = await replay.start()
-    await replay.reaches(6, process)
+    await replay.reaches(sent // 3, process)
     process.kill()
     await replay.end(process)
     killed_at = replay.acknowledged()
 
     process = await replay.start()
-    await replay.reaches(killed_at + 6, process)
+    await replay.reaches(killed_at + sent // 3, process)
     process.send_signal(signal.SIGINT)
     assert await replay.end(process) == 130
     assert "Run the same command to go on" in replay.output[-1]
@@ -260,7 +261,7 @@ async def test_a_replay_killed_and_stopped_half_way_accounts_for_every_message_o
     assert await replay.run() == 0, replay.output
     assert f"Going on: {stopped_at} of " in replay.output[-1]
     messages = replay.report()["reconciliation"]["messages"]
-    assert (messages["stored_once"], messages["told_once"] + messages["without_ticket"]) == (20, 20)
+    assert (messages["stored_once"], messages["told_once"] + messages["without_ticket"]) == (sent, sent)
     assert messages["unknown"] == 0
 
 

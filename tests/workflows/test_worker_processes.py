@@ -77,7 +77,7 @@ def new_office(temporal_client: Client, settings: Settings, sessions: Sessions) 
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(("workers", "tickets"), [pytest.param(4, 200, marks=pytest.mark.slow), (2, 60)])
+@pytest.mark.parametrize(("workers", "tickets"), [pytest.param(4, 200, marks=pytest.mark.slow), (2, 40)])
 async def test_many_at_once_through_several_workers_are_spread_exactly_and_nobody_is_over_capacity(
     new_office: Office, crew: Crew, workers: int, tickets: int
 ) -> None:
