@@ -241,10 +241,16 @@ def _takeovers(tenant: TenantReading, done: Sequence[Done]) -> list[tuple[str, s
         given = sum(reason["source"] == Source.TAKEOVER for reason in each.view["reasons"])
         if given > acts[each.id]:
             found.append(("unasked", f"escalation {each.id}: a takeover is its reason, and there was none"))
-        made_by_it = each.view["first_claimed_at"] == each.view["raised_at"]
-        if acts[each.id] and made_by_it and not given:
+        claimed_at = each.view["first_claimed_at"]
+        # Another reason may come in the same instant; what was given later cannot have made it.
+        others = [reason for reason in each.view["reasons"] if claimed_at and not _is_after(reason, claimed_at)]
+        if acts[each.id] and claimed_at and not others:
             found.append(("lacking", f"escalation {each.id}: it was made by a takeover, which is not its reason"))
     return found
+
+
+def _is_after(reason: Json, moment: str) -> bool:
+    return datetime.fromisoformat(reason["at"]) > datetime.fromisoformat(moment)
 
 
 def _owed(conversation: ConversationReading, requested: set[str]) -> Counter[str]:
