@@ -240,11 +240,6 @@ SPOILT: dict[str, tuple[Callable[[World], None], str, list[str]]] = {
         "lacking",
         ["the flow's node m1:raise (North): no escalation has its reason"],
     ),
-    "a broken promise is not heard": (
-        lambda world: world.view["reasons"].pop(3),
-        "lacking",
-        ["conversation c (North): no escalation has the reason that the overdue first_response gave"],
-    ),
     "a promise that was kept escalated": (
         _of("events", 1, clocks=[_change("fulfil")]),
         "unasked",
@@ -254,7 +249,6 @@ SPOILT: dict[str, tuple[Callable[[World], None], str, list[str]]] = {
         lambda world: world.view["reasons"][3].update(metric="resolution"),
         "unasked",
         [
-            "conversation c (North): no escalation has the reason that the overdue first_response gave",
             "conversation c (North): an escalation has a reason that no overdue resolution gave",
         ],
     ),
