@@ -238,17 +238,21 @@ def _false_alarms(parts: _Parts) -> _Made:
     """By rule; a ticket that was resolved and had no answer by a human did not need one."""
     figures = """sum(decisions)::int AS decisions, count(ticket_id) AS tickets,
         count(*) FILTER (WHERE resolved) AS resolved, count(*) FILTER (WHERE alone) AS without_human"""
+    # Grouped and numbered in the order of ``ix_decisions_acted``, so that nothing is sorted or hashed for it.
+    decided = f"""SELECT ticket_id, rule_id, {parts.bucket("at")} AS bucket, count(*) AS decisions,
+            row_number() OVER (PARTITION BY ticket_id) = 1 AS is_first
+        FROM decisions WHERE organization_id = :organization AND kind = 'escalation_event' AND outcome = 'acted'
+            AND at >= :since AND at < :until
+        GROUP BY 1, 2, 3"""
+    each = """SELECT CASE WHEN is_first THEN ticket_id END AS ticket_id, decisions, resolved AND is_first AS resolved,
+        alone AND is_first AS alone FROM base"""
     return _Made(
-        f"""SELECT {parts.bucket("d.at")} AS bucket, d.rule_id AS key, f.ticket_id, count(*) AS decisions,
-            f.resolved_at IS NOT NULL AS resolved,
-            {ALONE} AS alone
-        FROM decisions AS d {"JOIN" if parts.where else "LEFT JOIN"} ticket_facts AS f
-            ON f.ticket_id = d.ticket_id{parts.where}
-        WHERE d.organization_id = :organization AND d.kind = 'escalation_event' AND d.outcome = 'acted'
-            AND d.at >= :since AND d.at < :until
-        GROUP BY 1, 2, 3, 5, 6""",
+        f"""SELECT d.bucket, d.rule_id AS key, f.ticket_id, d.decisions, d.is_first,
+            f.resolved_at IS NOT NULL AS resolved, {ALONE} AS alone
+        FROM ({decided}) AS d {"JOIN" if parts.where else "LEFT JOIN"} ticket_facts AS f
+            ON f.ticket_id = d.ticket_id{parts.where}""",
         figures,
-        whole="(SELECT ticket_id, sum(decisions) AS decisions, resolved, alone FROM base GROUP BY 1, 3, 4) AS each",
+        whole=f"({each}) AS each",
     )
 
 

@@ -195,40 +195,34 @@ def _giver(reason: Json) -> str | None:
 
 
 def _breaches(tenant: TenantReading) -> list[tuple[str, str]]:
-    """Whether each promise that a ticket's story says was broken, and can still be kept, is a reason, and no other is.
+    """Whether a ticket's story says of each promise that is a reason that it was broken.
 
-    One that was kept late may have been so in the same record, and then asked nobody. What came after the last event
+    Not the other way: one that was kept, or given up, by the same record asked nobody. What came after the last event
     that was read of a conversation's tickets is not judged.
     """
     broken: dict[tuple[str, str], int] = defaultdict(int)
-    owed: dict[tuple[str, str], int] = defaultdict(int)
     read_until: dict[str, datetime] = {}
     for ticket in tenant.tickets:
         if ticket.view is None:
             continue
         conversation_id = ticket.view["conversation_id"]
-        latest: dict[tuple[str, int], str] = {}
         for event in ticket.events:
             at = datetime.fromisoformat(event["at"])
             read_until[conversation_id] = max(at, read_until.get(conversation_id, at))
             for change in event["clocks"]:
-                latest[change["metric"], change["episode"]] = change["kind"]
                 broken[conversation_id, change["metric"]] += change["kind"] == ClockEventKind.BREACH
-        for (metric, _), kind in latest.items():
-            owed[conversation_id, metric] += kind == ClockEventKind.BREACH
     given: dict[tuple[str, str], list[datetime]] = defaultdict(list)
     for each in tenant.escalations:
         for reason in each.view["reasons"]:
             if reason["source"] == Source.SLA:
                 given[each.view["conversation_id"], reason["metric"]].append(datetime.fromisoformat(reason["at"]))
     found: list[tuple[str, str]] = []
-    for where in sorted({*owed, *given}):
+    for where in sorted(given):
         conversation_id, metric = where
         until = read_until.get(conversation_id)
         known = sum(until is None or at <= until for at in given[where])
         name = f"conversation {conversation_id} ({tenant.brand})"
-        lacking, unasked = owed[where] - len(given[where]), known - broken[where]
-        found += [("lacking", f"{name}: no escalation has the reason that the overdue {metric} gave")] * max(lacking, 0)
+        unasked = known - broken[where]
         found += [("unasked", f"{name}: an escalation has a reason that no overdue {metric} gave")] * max(unasked, 0)
     return found
 
@@ -241,10 +235,16 @@ def _takeovers(tenant: TenantReading, done: Sequence[Done]) -> list[tuple[str, s
         given = sum(reason["source"] == Source.TAKEOVER for reason in each.view["reasons"])
         if given > acts[each.id]:
             found.append(("unasked", f"escalation {each.id}: a takeover is its reason, and there was none"))
-        made_by_it = each.view["first_claimed_at"] == each.view["raised_at"]
-        if acts[each.id] and made_by_it and not given:
+        claimed_at = each.view["first_claimed_at"]
+        # Another reason may come in the same instant; what was given later cannot have made it.
+        others = [reason for reason in each.view["reasons"] if claimed_at and not _is_after(reason, claimed_at)]
+        if acts[each.id] and claimed_at and not others:
             found.append(("lacking", f"escalation {each.id}: it was made by a takeover, which is not its reason"))
     return found
+
+
+def _is_after(reason: Json, moment: str) -> bool:
+    return datetime.fromisoformat(reason["at"]) > datetime.fromisoformat(moment)
 
 
 def _owed(conversation: ConversationReading, requested: set[str]) -> Counter[str]:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.table import CreatedAt, Key, OrganizationId, Table
@@ -71,6 +71,14 @@ class Decision(Table):
         Index(None, "organization_id", "rule_id", "at", "id", postgresql_include=["kind", "outcome", "ticket_id"]),
         Index(None, "conversation_id", "at"),
         Index(None, "ticket_id", "at"),
+        Index(  # for reports (``db.analytics``): each ticket's decisions together, and nothing else of them
+            "ix_decisions_acted",
+            "organization_id",
+            "ticket_id",
+            "rule_id",
+            "at",
+            postgresql_where=text("kind = 'escalation_event' AND outcome = 'acted'"),
+        ),
     )
 
 

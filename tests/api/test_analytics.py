@@ -333,19 +333,30 @@ async def test_false_alarms_are_counted_by_rule(tenant: Tenant, settings: Settin
     await agent.message(needed, author="agent", body="Here.")
     await tenant.post(f"/tickets/{needed['id']}/status", {"to": "resolved"})
     with psycopg.connect(settings.psycopg_url) as connection:
-        for ticket, outcome in ((needless, "acted"), (needless, "shadow"), (needed, "acted"), (running, "acted")):
+        for rule, ticket, outcome in (
+            ("Angry", needless, "acted"),
+            ("Angry", needless, "shadow"),
+            ("Angry", needed, "acted"),
+            ("Angry", running, "acted"),
+            ("Refund", needless, "acted"),  # the same ticket by another rule, and twice
+            ("Refund", needless, "acted"),
+            ("Refund", {"id": None, "conversation_id": running["conversation_id"]}, "acted"),
+        ):
             connection.execute(
                 """INSERT INTO decisions (id, organization_id, kind, rule_id, rule_name, rule_version, conversation_id,
                     ticket_id, outcome, evidence, actions, at)
-                VALUES (gen_random_uuid(), %s, 'escalation_event', md5('rule')::uuid, 'Angry', 1, %s, %s, %s, '[]',
+                VALUES (gen_random_uuid(), %s, 'escalation_event', md5(%s)::uuid, %s, 1, %s, %s, %s, '[]',
                     '{}', now() - interval '1 hour')""",
-                [tenant.id, ticket["conversation_id"], ticket["id"], outcome],
+                [tenant.id, rule, rule, ticket["conversation_id"], ticket["id"], outcome],
             )
     found = await tenant.get("/analytics/false-alarms")
-    [row] = found["rows"]
-    assert (row["name"], found["group_by"]) == ("Angry", "rule")
-    assert [row[name] for name in ("decisions", "tickets", "resolved", "without_human", "share")] == [3, 3, 2, 1, 0.5]
-    assert found["total"]["decisions"] == 3
+    assert found["group_by"] == "rule"
+    figures = ("decisions", "tickets", "resolved", "without_human", "share")
+    assert [(row["name"], [row[name] for name in figures]) for row in found["rows"]] == [
+        ("Angry", [3, 3, 2, 1, 0.5]),
+        ("Refund", [3, 1, 1, 1, 1.0]),
+    ]
+    assert [found["total"][name] for name in figures] == [6, 3, 2, 1, 0.5]  # each ticket once
     waits = await tenant.get("/analytics/escalation-to-human")
     assert (waits["total"]["tickets"], waits["total"]["measured"]) == (3, 1)
     assert 3590 < waits["total"]["average"] < 3700  # from the decision on, which is older than the ticket

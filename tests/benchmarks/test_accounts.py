@@ -33,9 +33,9 @@ class World:
             "conversation_external_id": "c2",
             "status": "resolved",
             "reasons": [
-                {"source": "rule", "rule_name": "Bags"},
-                {"source": "assistant"},
-                {"source": "flow", "node_id": "m1:raise"},
+                {"source": "rule", "rule_name": "Bags", "at": RAISED_AT},
+                {"source": "assistant", "at": RAISED_AT},
+                {"source": "flow", "node_id": "m1:raise", "at": RAISED_AT},
                 {"source": "sla", "metric": "first_response", "at": RAISED_AT},
             ],
             "raised_at": RAISED_AT,
@@ -202,8 +202,9 @@ def _in_another_ticket(world: World) -> None:
 
 def _made_by_a_takeover(world: World) -> None:
     """What an agent took over without having been asked."""
-    world.view["first_claimed_at"] = RAISED_AT
-    world.workflow = {"status": "resolved", "first_claimed_at": RAISED_AT}
+    for reason in world.view["reasons"]:
+        reason["at"] = "2026-01-01T00:01:01Z"
+    world.events[1] = _event("sla_breached", at="2026-01-01T00:01:01Z", clocks=[_change("breach")])
     world.done.append(_done("take_over", did="took over", escalation_id="e1"))
 
 
@@ -239,11 +240,6 @@ SPOILT: dict[str, tuple[Callable[[World], None], str, list[str]]] = {
         "lacking",
         ["the flow's node m1:raise (North): no escalation has its reason"],
     ),
-    "a broken promise is not heard": (
-        lambda world: world.view["reasons"].pop(3),
-        "lacking",
-        ["conversation c (North): no escalation has the reason that the overdue first_response gave"],
-    ),
     "a promise that was kept escalated": (
         _of("events", 1, clocks=[_change("fulfil")]),
         "unasked",
@@ -253,12 +249,11 @@ SPOILT: dict[str, tuple[Callable[[World], None], str, list[str]]] = {
         lambda world: world.view["reasons"][3].update(metric="resolution"),
         "unasked",
         [
-            "conversation c (North): no escalation has the reason that the overdue first_response gave",
             "conversation c (North): an escalation has a reason that no overdue resolution gave",
         ],
     ),
     "a takeover that nobody did is a reason": (
-        lambda world: world.view["reasons"].append({"source": "takeover"}),
+        lambda world: world.view["reasons"].append({"source": "takeover", "at": LATER}),
         "unasked",
         ["escalation e1: a takeover is its reason, and there was none"],
     ),
@@ -374,6 +369,14 @@ def test_what_is_wrong_is_counted_and_named(spoil: Callable[[World], None], coun
 def test_what_came_after_the_deliveries_were_read_is_not_unknown() -> None:
     world = World()
     world.received.append(_received(str(UUID(int=9)), "s9", at=2000))
+    assert world.account()[1] == []
+
+
+def test_a_takeover_in_the_instant_of_another_reason_need_not_be_one() -> None:
+    world = World()
+    world.view["first_claimed_at"] = RAISED_AT
+    world.workflow = {"status": "resolved", "first_claimed_at": RAISED_AT}
+    world.done.append(_done("take_over", did="took over", escalation_id="e1"))
     assert world.account()[1] == []
 
 
