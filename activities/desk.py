@@ -22,7 +22,7 @@ from db.assignment import (
     untold,
 )
 from db.engine import Sessions
-from db.group_commit import GroupCommit
+from db.together import Together
 from domain.assignment import LOADING, Offer
 from domain.events import TicketEvent
 from domain.ids import workflow_id
@@ -47,7 +47,7 @@ class Desk:
     def __init__(self, sessions: Sessions, temporal: Client) -> None:
         self._sessions = sessions
         self._temporal = temporal
-        self._settling = GroupCommit[UUID, UUID, Settled](_TOGETHER)
+        self._settling = Together[UUID, UUID, Settled](_TOGETHER)
 
     async def settle(self, batch: TicketBatch) -> Settled:
         """Have the queues follow what was recorded of a ticket, give a place it has freed to the next, and tell that.

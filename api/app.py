@@ -70,7 +70,7 @@ from api.second_opinion import second_opinion
 from api.webchat_feed import WebchatFeed
 from api.webchat_origins import WebchatOrigins
 from db.engine import make_application_engine, make_reading_engine, make_reads, make_sessions
-from db.group_commit import GroupCommit
+from db.together import Together
 from domain.detection.human_request import HumanRequestDetector, builtin_detector
 from domain.detection.language import InvalidTable
 from domain.sentiment.support import builtin_scorer
@@ -89,9 +89,9 @@ crashes (https://github.com/temporalio/sdk-python/issues/300)."""
 
 # Each request looks through them in this order until it finds its own: the busiest come first.
 _NOUNS = (
+    conversations,
     tickets,
     messages,
-    conversations,
     watchers,
     links,
     channels,
@@ -215,7 +215,8 @@ def _lifespan(
                     live_feed=live_feed,
                     webchat_feed=webchat_feed,
                     bell=make_bell(temporal, settings),
-                    front_door=GroupCommit(TOGETHER),
+                    callers=Together(TOGETHER),
+                    front_door=Together(TOGETHER),
                     rule_books=RuleBooks(reads),
                     reader=Reader(detector, builtin_scorer(), opinion),
                     passwords=Passwords(),

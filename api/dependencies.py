@@ -1,7 +1,7 @@
 """What route handlers ask for: who calls, a database session, the services the application was built with."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,10 +28,18 @@ from api.sessions import COOKIE, SECURE_COOKIE, client_address, refuse_other_sit
 from api.webchat_feed import WebchatFeed
 from db.audit import Origin, audit_by
 from db.bell import Bell, ring_for
-from db.callers import Credentials, SessionCaller, find_by_key, find_by_session, note_use_of_key, prolong_session
+from db.callers import (
+    Credentials,
+    KeyCaller,
+    SessionCaller,
+    find_by_key,
+    find_by_session,
+    note_use_of_key,
+    prolong_session,
+)
 from db.engine import Sessions
-from db.group_commit import GroupCommit
 from db.models import Member, Team
+from db.together import Together
 from db.walls import enter, every_organization, whichever_organization
 from domain.events import Actor, ActorKind
 from domain.permissions import OPERATIONS, Access, Permission, Refusal, Role, Scope, has_scope, refusal
@@ -50,7 +58,8 @@ class Services:
     live_feed: LiveFeed
     webchat_feed: WebchatFeed
     bell: Bell
-    front_door: "GroupCommit[Principal, ReadMessage, Arrival | Exception]"
+    callers: "Together[tuple[bytes, UUID | None], None, KeyCaller | None]"
+    front_door: "Together[Principal, ReadMessage, Arrival | Exception]"
     rule_books: RuleBooks
     reader: Reader
     passwords: Passwords
@@ -176,14 +185,19 @@ def forbidden(lack: Refusal) -> Problem:
 
 async def _by_key(services: Services, key: str, on_behalf_of: UUID | None) -> Principal:
     digest = hash_api_key(key, services.settings.secret_key)
-    with whichever_organization():
-        async with services.reads() as session:
-            found = await find_by_key(session, digest, on_behalf_of)
+
+    async def look_up(waiting: Sequence[None]) -> list[KeyCaller | None]:
+        with whichever_organization():
+            async with services.reads() as session:
+                return [await find_by_key(session, digest, on_behalf_of)] * len(waiting)
+
+    found = await services.callers.add((digest, on_behalf_of), None, look_up)
     if found is None:
         raise Problem("unauthorized", "The API key is not known, has expired, or was revoked.")
     enter(found.organization_id)
-    async with services.reads() as session:
-        await note_use_of_key(session, found, datetime.now(UTC))
+    if not found.is_noted(now := datetime.now(UTC)):
+        async with services.reads() as session:
+            await note_use_of_key(session, found, now)
     scopes = None if found.scopes is None else frozenset(map(Scope, found.scopes))
     if on_behalf_of is None:
         actor, role = Actor(kind=ActorKind.API_KEY, id=found.key_id, name=found.name), None

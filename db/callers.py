@@ -27,6 +27,10 @@ class KeyCaller(NamedTuple):
     member_name: str | None = None
     role: str | None = None
 
+    def is_noted(self, now: datetime) -> bool:
+        """Whether the key's use was written down in this minute."""
+        return self.last_used_at is not None and now - self.last_used_at < _NOTED_EVERY
+
 
 class SessionCaller(NamedTuple):
     """A session that has not expired, and the active member its account is in the organization asked for."""
@@ -109,8 +113,6 @@ async def find_by_session(session: AsyncSession, digest: bytes, organization_id:
 
 async def note_use_of_key(session: AsyncSession, caller: KeyCaller, now: datetime) -> None:
     """Write down that the key is in use, unless somebody has or does in this minute. A transaction of its own."""
-    if caller.last_used_at is not None and now - caller.last_used_at < _NOTED_EVERY:
-        return
     stale = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < now - _NOTED_EVERY)
     # Of many requests in one moment one writes; the others do not wait for it.
     mine = select(ApiKey.id).where(ApiKey.id == caller.key_id, stale).with_for_update(skip_locked=True, key_share=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from db.group_commit import GroupCommit
+from db.together import Together
 
 KEY = "organization"
 MOST = 3
@@ -15,13 +15,13 @@ class Store:
     """Commits numbers, each doubled; ``gate`` holds up every commit, and ``broken`` cannot be committed."""
 
     def __init__(self) -> None:
-        self.group = GroupCommit[str, int, int](MOST)
+        self.together = Together[str, int, int](MOST)
         self.gate = asyncio.Event()
         self.broken: int | None = None
         self.commits: list[list[int]] = []
 
     async def add(self, number: int, key: str = KEY) -> int:
-        return await self.group.add(key, number, self._commit)
+        return await self.together.add(key, number, self._commit)
 
     async def _commit(self, numbers: Sequence[int]) -> list[int]:
         self.commits.append(list(numbers))
