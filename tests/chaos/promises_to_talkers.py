@@ -90,13 +90,21 @@ def _unjust(talks: TalkEvidence, command: Command, what: str) -> Iterator[Findin
             yield Finding(Wrong.ANSWER, f"{what}: refused for {answered.owner}, who did not have it")
 
 
+def _took_it_anew(talks: TalkEvidence, command: Command) -> bool:
+    """Whether a claim of what the member had already, of which nothing is kept, was sent again once that was over."""
+    answered, (effect, *_) = command.answered, talks.effects(command)
+    assert answered
+    had_it = any(episode.owner_id == command.sent.member for episode in talks.had(command))
+    return command.sent.what.takes and bool(command.repeated) and had_it and effect["at"] > answered.at
+
+
 def _other_answers(talks: TalkEvidence, command: Command, what: str) -> Iterator[Finding]:
     """An answer, the first or a repeated one, that names something else than what was done."""
     effects, said, answered = talks.effects(command), talks.said(command), command.answered
     assert answered
     if said and answered.fact != str(said[0]["id"]):
         yield Finding(Wrong.ANSWER, f"{what}: answered with message {answered.fact}, is {said[0]['id']}")
-    if effects and answered.escalation:
+    if effects and answered.escalation and not _took_it_anew(talks, command):
         of, version = str(effects[0]["escalation_id"]), effects[0]["version"]
         if answered.escalation != of or (answered.version or 0) < version:
             told = f"{answered.escalation} v{answered.version}"
