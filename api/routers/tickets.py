@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi.responses import JSONResponse
 from sqlalchemy import select
 
 from api.dependencies import AppServices, Caller, Session, find_member, find_team
@@ -120,7 +121,6 @@ async def create_ticket(document: CreateTicket, tickets: Acting, request: Idempo
 @router.get("", response_model=Page[TicketView], summary="List tickets, the newest first")
 async def list_all(
     services: AppServices,
-    session: Session,
     caller: Caller,
     place: Paging,
     *,
@@ -135,7 +135,7 @@ async def list_all(
     tag: Annotated[list[Sought] | None, Query(description="All of these tags.")] = None,
     q: Annotated[Sought | None, Query(description='Words of title and description; "phrases" and -not work.')] = None,
     sort: TicketOrder = TicketOrder.CREATED,
-) -> Page[TicketView]:
+) -> Response:
     wanted = TicketFilter(
         statuses=status or (),
         priorities=priority or (),
@@ -149,11 +149,14 @@ async def list_all(
         text=q,
     )
     statement = after(list_tickets(caller.organization_id, wanted), sort.column, TicketRow.id, place, newest_first=True)
-    found = read_listed((await session.execute(statement)).all())
+    async with services.reads() as session:
+        found = read_listed((await session.execute(statement)).all())
     views = [TicketView.of(recorded, services.settings) for recorded in found[: place.limit]]
     last = views[-1] if len(found) > place.limit else None
     moment = last and (last.created_at if sort is TicketOrder.CREATED else last.updated_at)
-    return Page(items=views, next_cursor=encode_cursor(moment, last.id) if last and moment else None)
+    page = Page[TicketView](items=views, next_cursor=encode_cursor(moment, last.id) if last and moment else None)
+    # Written here: FastAPI would validate every ticket once more.
+    return Response(page.model_dump_json(), media_type=JSONResponse.media_type)
 
 
 @router.get("/{ticket_id}", response_model=TicketView, summary="Read a ticket")
