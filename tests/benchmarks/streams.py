@@ -15,7 +15,7 @@ _BEGIN = datetime(2015, 2, 16, tzinfo=UTC)
 def lines(count: int, seed: int = 7) -> list[Line]:
     """``count`` messages over three days, about three to a conversation; some customers come back two days later.
 
-    Every fifth asks for nothing that a rule looks for.
+    Every fifth asks for nothing that a rule looks for, and neither does any of every tenth conversation.
     """
     random = Random(seed)
     returning = [f"c{900 + number}" for number in range(count // 10)]
@@ -31,10 +31,14 @@ def lines(count: int, seed: int = 7) -> list[Line]:
             number,
             conversation,
             hours,
-            **({"text": f"Good morning! This is message {number}."} if number % 5 == 1 else {}),
+            **({"text": f"Good morning! This is message {number}."} if _asks_for_nothing(number, conversation) else {}),
         )
         for number, (hours, conversation) in enumerate(sorted(written))
     ]
+
+
+def _asks_for_nothing(number: int, conversation: str) -> bool:
+    return number % 5 == 1 or conversation.endswith("4")
 
 
 def line(number: int, conversation: str, hours: float, **others: Any) -> Line:

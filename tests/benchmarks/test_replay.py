@@ -33,7 +33,7 @@ from tests.support import eventually
 
 SPEED_UP = 25_000
 """Five days in seventeen seconds: a first reminder after half a second, closed after four, followed up after seven."""
-MESSAGES = 50
+MESSAGES = 30
 
 Json = dict[str, Any]
 
