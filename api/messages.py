@@ -18,17 +18,16 @@ from api.ticket_gateway import Fact
 from api.tickets import Answer, Tickets, customer
 from db.conversations import customer_wrote, person_answered
 from db.deliveries import message_to_come
+from db.follow_ups import taker_of
 from db.models import Conversation, Delivery, Message, Note, TicketEventRow
 from db.tellings import to_be_told
-from db.tickets import RecordedTicket, find_ticket
+from db.tickets import RecordedTicket
 from domain.commands import AgentReplied, CustomerReplied, NoteAdded
 from domain.detection.automatic import automatic_reply
 from domain.errors import TicketClosed
-from domain.follow_up import FOLLOW_UP, LONGEST_CHAIN, follow_up, follow_up_request, takes_messages
-from domain.ids import follow_up_id, message_id
+from domain.ids import message_id
 from domain.lifecycle import closed
 from domain.ticket import Status, Ticket
-from workflows.messages import Created
 
 
 @dataclass(frozen=True)
@@ -57,16 +56,13 @@ class Messages:
         recorded = await self.tickets.goes_on_as(origin)
         known_as = message_id(origin.ticket.conversation_id, document.external_id or request.key)
         # What an earlier try has stored is finished, or answered again, wherever its ticket has gone since.
-        if recorded.ticket.status is Status.CLOSED and not await self._is_stored(Message, known_as):
-            if document.author is Author.AGENT:
-                raise closed(recorded.ticket)
-            if not document.automatic:
-                recorded = await self._takes_messages(recorded, datetime.now(UTC))
-        message, fresh = await self._store(origin, recorded.ticket.id, document, request)
-        if (
-            message.ticket_id is not None and message.ticket_id != recorded.ticket.id
-        ):  # stored by an earlier try, when another ticket took it
-            recorded = await self.tickets.goes_on_as(await self.tickets.find(message.ticket_id))
+        refuses = recorded.ticket.status is Status.CLOSED and document.author is Author.AGENT
+        if refuses and not await self._is_stored(Message, known_as):
+            raise closed(recorded.ticket)
+        message, fresh = await self._store(origin, recorded.ticket, document, request)
+        if message.ticket_id is not None and message.ticket_id != recorded.ticket.id:
+            # A follow-up takes it; or it was stored by an earlier try, when another ticket took it.
+            recorded = await self.tickets.goes_on_as(await self.tickets.begun(message.ticket_id))
         if document.automatic and recorded.ticket.status is Status.CLOSED:
             return Told(message, Answer(recorded), fresh)
         return Told(message, await self._tell(recorded, message, _fact(message, origin, self.tickets)), fresh)
@@ -121,9 +117,7 @@ class Messages:
         if recorded.ticket.status is Status.CLOSED:
             if not isinstance(fact, CustomerReplied) or fact.automatic:
                 return None
-            recorded = await self._takes_messages(
-                recorded, datetime.now(UTC) if fresh else await self._kept_at(message_id)
-            )
+            recorded = await self._taker(recorded, message_id)
         if recorded.ticket.id != ticket_id:
             await self._moved(origin.ticket.conversation_id, recorded.ticket.id, message_id)
 
@@ -145,9 +139,12 @@ class Messages:
             await session.execute(update(Message).where(Message.id == message_id).values(ticket_id=ticket_id))
 
     async def _store(
-        self, recorded: RecordedTicket, told_to: UUID, document: CreateMessage, request: RequestId
+        self, recorded: RecordedTicket, told_to: Ticket, document: CreateMessage, request: RequestId
     ) -> tuple[Message, bool]:
-        """The message, stored in the ticket's conversation and ``told_to`` a ticket, and whether it is new."""
+        """The message, stored in the ticket's conversation for the ticket that takes it, and whether it is new.
+
+        That is ``told_to``, or its follow-up, which is decided on with the message or not at all.
+        """
         caller, session = self.tickets.caller, self.tickets.session
         conversation_id = recorded.ticket.conversation_id
         external_id = document.external_id or request.key
@@ -157,7 +154,7 @@ class Messages:
             id=message_id(conversation_id, external_id),
             organization_id=caller.organization_id,
             conversation_id=conversation_id,
-            ticket_id=told_to,
+            ticket_id=told_to.id,
             external_id=external_id,
             author_kind=document.author,
             author_id=author.id,
@@ -172,6 +169,8 @@ class Messages:
             message = await session.scalar(statement.on_conflict_do_nothing().returning(Message))
             if message is not None:
                 await to_be_told(session, caller.organization_id, [message.id])
+                if from_customer and not document.automatic and await taker_of(session, message, told_to) is None:
+                    raise _followed_up_too_often()
                 await _note_time(session, message)
                 if document.author is Author.AGENT and document.deliver:
                     await message_to_come(session, message)
@@ -184,7 +183,7 @@ class Messages:
                 )
             ).one()
             if kept.ticket_id is None:  # it came in by the conversation, before there was a ticket
-                kept.ticket_id = told_to
+                kept.ticket_id = told_to.id
                 await to_be_told(session, caller.organization_id, [kept.id])
         if kept.body != document.body and document.external_id is None:
             raise _key_reused()
@@ -229,36 +228,17 @@ class Messages:
                 await forget_mentions(self.tickets.session, stored)
         return gone
 
-    async def _kept_at(self, message_id: UUID) -> datetime:
-        async with self.tickets.services.reads() as session:
-            return (await session.scalars(select(Message.created_at).where(Message.id == message_id))).one()
-
-    async def _takes_messages(self, recorded: RecordedTicket, kept_at: datetime) -> RecordedTicket:
-        """The ticket itself, or the follow-up that takes what was kept then, made if there is none yet."""
-        for _ in range(LONGEST_CHAIN):
-            ticket = recorded.ticket
-            if takes_messages(ticket, kept_at):
-                return recorded
-            async with self.tickets.services.reads() as session:
-                following = await find_ticket(session, self.tickets.caller.organization_id, follow_up_id(ticket.id))
-            recorded = await self.tickets.goes_on_as(following) if following else await self._follow_up(recorded)
-        raise Problem("ticket_closed", "The ticket has been followed up too often; create a new one.")
-
-    async def _follow_up(self, recorded: RecordedTicket) -> RecordedTicket:
-        """A new ticket in the same conversation, linked to the old one; once for each closed ticket."""
-        tickets, old = self.tickets, recorded.ticket
-        request = RequestId(key=follow_up_request(old), fingerprint=FOLLOW_UP, given=True)
-        async with tickets.session.begin():
-            reserved = await tickets.reservations.number(request)
-        ticket = follow_up(old, reserved.number, reserved.at)
-        created = Created(
-            actor=customer(recorded.requester),
-            request_id=request.key,
-            fingerprint=request.fingerprint,
-            description=recorded.description,
-        )
-        with tickets.services.read_model.watch(ticket.id) as watch:
-            return (await tickets.start(watch, ticket, recorded.requester, created)).recorded
+    async def _taker(self, recorded: RecordedTicket, message_id: UUID) -> RecordedTicket:
+        """The ticket itself, or the follow-up that takes the stored message, decided on if there is none yet."""
+        session = self.tickets.session
+        async with session.begin():
+            message = await session.get_one(Message, message_id, populate_existing=True, with_for_update=True)
+            taker = await taker_of(session, message, recorded.ticket)
+        if taker is None:
+            raise _followed_up_too_often()
+        if taker.ticket_id == recorded.ticket.id:
+            return recorded
+        return await self.tickets.goes_on_as(await self.tickets.begun(taker.ticket_id))
 
 
 def _read(document: CreateMessage) -> CreateMessage:
@@ -285,6 +265,10 @@ def _fact(message: Message, recorded: RecordedTicket, tickets: Tickets) -> Custo
             automatic=message.automatic,
         )
     return AgentReplied(message_id=message.id, at=message.sent_at, actor=tickets.caller.actor)
+
+
+def _followed_up_too_often() -> Problem:
+    return Problem("ticket_closed", "The ticket has been followed up too often; create a new one.")
 
 
 def _key_reused() -> Problem:

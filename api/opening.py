@@ -1,8 +1,8 @@
 """Tickets made of conversations: opened in the transaction that decided on them, started and told after it."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from api.arrivals import Arrival
 from api.decisions import because, decision_row, why, why_of
 from api.idempotency import RequestId
 from api.messages import Messages
+from api.problems import STATUS_OF, Problem
 from api.rule_book import RuleBook
 from api.schemas.intake import Writer
 from api.ticket_gateway import Fact
@@ -21,7 +22,7 @@ from api.tickets import Tickets
 from db.escalations import raise_escalation
 from db.models import Conversation, Decision, TicketOpening
 from domain.commands import AgentReplied, Command, CustomerReplied, Edit, Escalate
-from domain.errors import TicketClosed
+from domain.errors import DomainError
 from domain.escalation import Reason
 from domain.escalation_commands import Raise
 from domain.events import SYSTEM, Actor, ActorKind
@@ -189,8 +190,12 @@ async def _raise(tickets: Tickets, ticket_id: UUID, arrival: Arrival) -> None:
 
 
 async def _submit(tickets: Tickets, ticket_id: UUID, command: Command, request: RequestId) -> None:
-    with suppress(TicketClosed):  # by somebody, in this moment
+    """Hand it on; a ticket that refuses it, or that somebody has closed in this moment, stays as it is."""
+    try:
         await tickets.submit(ticket_id, command, request)
+    except (DomainError, Problem) as refusal:
+        if STATUS_OF[refusal.code] != HTTPStatus.CONFLICT:
+            raise
 
 
 def _fact(messages: Messages, arrival: Arrival) -> Fact:

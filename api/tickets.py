@@ -70,6 +70,14 @@ class Tickets:
         async with self.services.reads() as session:
             return await find_ticket(session, self.caller.organization_id, wanted_id)
 
+    async def begun(self, wanted_id: UUID) -> RecordedTicket:
+        """The same as ``find`` where the ticket may only have been decided on: starting it takes no worker."""
+        recorded = await self.recorded(wanted_id)
+        if recorded is not None:
+            return recorded
+        ticket = await self._decided_on(wanted_id)
+        return await self._with_requester(ticket) if ticket else await self._unrecorded(wanted_id)
+
     async def create(self, document: CreateTicket, request: RequestId) -> Answer:
         """Create a ticket once for the request; the same request gets the same ticket."""
         new_id = ticket_id(self.caller.organization_id, request.key)
@@ -126,14 +134,21 @@ class Tickets:
         return recorded
 
     async def submit(self, wanted_id: UUID, command: Command, request: RequestId) -> None:
-        """Hand a command on and do not wait for its outcome, which the ticket's events will tell."""
+        """Hand a command on and do not wait for its outcome, which the ticket's events will tell.
+
+        Once they tell that it was refused, so is whoever hands it on again.
+        """
         recorded, kept = await self._with_answer(wanted_id, request)
         if kept is not None:
-            check_fingerprint(kept.fingerprint, request)
+            replayed(recorded, kept, request)
             return
-        if recorded.ticket.status is Status.CLOSED:
-            check(recorded.ticket, command)  # no run would tell the refusal
+        starts = _begins_a_run(recorded.ticket, command)
         try:
+            if recorded.ticket.status is Status.CLOSED and not starts:
+                await self._obey(recorded, command)  # waited for all the same: without a run, none tells the refusal
+                return
+            if starts:
+                check(recorded.ticket, command)
             await self.deliver(
                 recorded, lambda ticket, start: self.gateway.submit(ticket, command, start=start), _reopens(command)
             )
@@ -168,18 +183,22 @@ class Tickets:
         return found is not None and found[1] is not None
 
     async def _obey(self, recorded: RecordedTicket, command: Command | Merge) -> Outcome:
+        """What the ticket's run makes of a command, or a ``DomainError`` where the ticket is closed and has none.
+
+        The run is asked also where the ticket is on record as closed: another one may have begun since, and have dealt
+        with an earlier try. Where there is none, all that the ticket has ever dealt with is on record.
+        """
         ticket = recorded.ticket
         for _ in range(3):
             try:
-                if ticket.status is not Status.CLOSED:
-                    return await self.gateway.command(ticket.id, command)
-                if _reopens(command) and ticket.merged_into is None:
+                if _begins_a_run(ticket, command):
                     assert isinstance(command, ChangeStatus)
                     return await self.gateway.reopen(ticket, command)
+                return await self.gateway.command(ticket.id, command)
             except RunEnded:
+                if ticket.status is Status.CLOSED and not _begins_a_run(ticket, command):
+                    check(ticket, command)  # refuses it: without a run, in the words the workflow would use
                 ticket = await self._as_it_ended(ticket)
-            else:
-                check(ticket, command)  # refuses it: without a run, in the words the workflow would use
         raise _missing(ticket)
 
     async def _as_it_ended(self, ticket: Ticket) -> Ticket:
@@ -212,6 +231,9 @@ class Tickets:
             ticket = await self._decided_on(wanted_id)
         if ticket is None:
             raise not_found("ticket")
+        return await self._with_requester(ticket)
+
+    async def _with_requester(self, ticket: Ticket) -> RecordedTicket:
         async with self.services.reads() as session:
             requester = await find_requester(session, ticket.requester_id)
         return RecordedTicket(ticket, "", requester)
@@ -278,6 +300,11 @@ def customer(requester: RequesterFacts) -> Actor:
 
 def _reopens(command: Command | Merge) -> bool:
     return isinstance(command, ChangeStatus) and command.to in TRANSITIONS[Status.CLOSED]
+
+
+def _begins_a_run(ticket: Ticket, command: Command | Merge) -> bool:
+    """Whether the command is what a closed ticket's next run begins with."""
+    return ticket.status is Status.CLOSED and ticket.merged_into is None and _reopens(command)
 
 
 def _missing(ticket: Ticket) -> Problem:

@@ -1,4 +1,4 @@
-"""Follow-ups of closed tickets, decided on where a message is found that no ticket was told of in time."""
+"""Follow-ups of closed tickets: each is decided on with the message that it takes, in one transaction."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,7 +40,7 @@ async def taker_of(session: AsyncSession, message: Message, ticket: Ticket) -> T
     """Who takes a customer's message, kept for ``ticket``; a follow-up is decided on where it came after the window.
 
     The message, and its conversation if that has gone nowhere else, move there. ``None`` where the chain of closed
-    tickets has no end. The caller owns the transaction. Safe to repeat, and beside the API, which decides the same.
+    tickets has no end. The caller owns the transaction. Safe to repeat, and for several messages at once.
     """
     taker = await _taker_of(session, message, ticket)
     if taker is not None and taker.ticket_id != ticket.id:

@@ -140,9 +140,10 @@ async def test_refused_command_nobody_waited_for_is_told_and_refused_again(tenan
         event = await has_event(tenant, ticket, "k")
         assert (event["kind"], event["about"]["code"]) == ("command_refused", "illegal_transition")
         assert "it can become" in event["reason"]
-    refusal = await tenant.call("POST", path, document, key="k")
-    assert (refusal.status_code, refusal.json().get("code")) == (409, "illegal_transition"), refusal.text
-    assert refusal.json()["legal"] == ["in_progress", "waiting", "resolved"]
+    for headers in ({}, ASYNC):
+        refusal = await tenant.call("POST", path, document, key="k", headers=headers)
+        assert (refusal.status_code, refusal.json().get("code")) == (409, "illegal_transition"), refusal.text
+        assert refusal.json()["legal"] == ["in_progress", "waiting", "resolved"]
     reused = await tenant.call("POST", path, {"to": "open"}, key="k")
     assert (reused.status_code, reused.json()["code"]) == (422, "idempotency_key_reused")
     assert (await tenant.reload(ticket))["status"] == "open"

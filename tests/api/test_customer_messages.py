@@ -1,10 +1,12 @@
 import asyncio
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 
+from api.messages import Messages
 from db.engine import make_engine, make_sessions
 from db.models import Message
 from domain.ids import message_id
@@ -104,7 +106,7 @@ async def test_message_after_the_window_goes_to_a_linked_follow_up(brief: Tenant
     kept = ("conversation_id", "requester", "title", "description", "tags", "team")
     assert {name: new[name] for name in kept} == {name: old[name] for name in kept}
     assert (new["follow_up_of"], new["status"], new["number"]) == (old["id"], "open", old["number"] + 1)
-    assert new["unanswered_since"] == first["sent_at"]
+    assert first["sent_at"] < new["unanswered_since"] == new["created_at"]  # it is made for the message
     assert await brief.reload(old) == old
 
     second = (await brief.message(old, body="And again.")).json()
@@ -136,6 +138,35 @@ async def test_messages_at_once_after_the_window_share_one_follow_up(brief: Tena
     [new_id] = {answer.json()["ticket_id"] for answer in answers}
     kinds = Counter(event["kind"] for event in await brief.events({"id": new_id}))
     assert kinds == {"created": 1, "customer_replied": 5}
+
+
+async def test_message_sent_again_as_its_ticket_is_reopened_leaves_no_follow_up(
+    brief: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first try finds the ticket closed too long ago; the second one, which overtakes it, finds it open."""
+    store, tries, overtaken = Messages._store, list[Any](), asyncio.Event()
+
+    async def stored_late(*asked: Any) -> Any:
+        tries.append(asked)
+        if len(tries) == 1:
+            await overtaken.wait()
+        return await store(*asked)
+
+    monkeypatch.setattr(Messages, "_store", stored_late)
+    old = await brief.ticket("closed")
+    await passed(old["reopen_until"])
+    first = asyncio.create_task(brief.message(old, external_id="once"))
+    await eventually(lambda: tries)
+    await brief.post(f"/tickets/{old['id']}/status", {"to": "open"})
+    second = await brief.message(old, external_id="once")
+    overtaken.set()
+    answers = [second, await first]
+    assert [(answer.status_code, answer.json()["ticket_id"]) for answer in answers] == [
+        (201, old["id"]),
+        (200, old["id"]),
+    ]
+    assert [ticket["id"] async for ticket in brief.pages("/tickets")] == [old["id"]]
+    assert [event["kind"] for event in await brief.events(old)].count("customer_replied") == 1
 
 
 async def test_message_counts_once_for_its_external_id(tenant: Tenant) -> None:

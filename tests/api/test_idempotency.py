@@ -328,6 +328,42 @@ async def test_command_sent_again_while_the_ticket_closes_is_known(
     assert [event["kind"] for event in await tenant.events(ticket)].count("edited") == 1
 
 
+@pytest.mark.parametrize("prefer", [{}, {"Prefer": "respond-async"}], ids=["waiting", "not waiting"])
+async def test_command_sent_again_while_its_ticket_is_on_record_as_closed_still_is_known(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch, prefer: dict[str, str]
+) -> None:
+    """The ticket has been reopened, and obeyed; a record that lags has neither."""
+    seen: list[Any] = []
+    find, lags = db.tickets.find_with_answer, False
+
+    async def look(*asked: Any) -> Any:
+        seen.append(await find(*asked))
+        return seen[0] if lags else seen[-1]
+
+    async def edit(key: str, title: str) -> httpx.Response:
+        return await tenant.call("PATCH", f"/tickets/{ticket['id']}", {"title": title}, key=key, headers=prefer)
+
+    async def titles() -> list[str]:
+        events = [each for each in await tenant.events(ticket) if each["kind"] == "edited"]
+        return [each["changes"]["title"]["after"] for each in events]
+
+    async def is_edited(*wanted: str) -> bool:
+        return await titles() == list(wanted)
+
+    ticket = await tenant.ticket("closed")
+    monkeypatch.setattr(api.tickets, "find_with_answer", look)
+    assert (await edit("early", "Too early")).json()["code"] == "ticket_closed"
+    await tenant.message(ticket)
+    first = await edit("edit", "Edited")
+    assert await eventually(lambda: is_edited("Edited"))
+    lags = True
+    # At once, for the other one's announcement wakes the first, whose own has been made.
+    again, other = await asyncio.gather(edit("edit", "Edited"), edit("other", "Edited anew"))
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert other.status_code == first.status_code
+    assert await eventually(lambda: is_edited("Edited", "Edited anew"))
+
+
 async def test_settings_can_be_changed_by_many_at_once(tenant: Tenant) -> None:
     days = range(1, 11)
     answers = await asyncio.gather(

@@ -114,3 +114,34 @@ async def test_a_message_counts_from_when_it_was_kept_however_late_its_closed_ti
     await sweep(temporal_client, settings)
     assert await kept(settings, tenant) == []
     assert len(await tenant.events(new)) == 3
+
+
+async def test_a_message_after_the_window_is_kept_with_its_follow_up_while_nothing_can_be_started(
+    tenant: Tenant, cut_off: httpx.AsyncClient, settings: Settings, temporal_client: Client
+) -> None:
+    old = await tenant.ticket("closed")
+    await rows(
+        settings,
+        tenant,
+        """UPDATE tickets SET state = jsonb_set(state, '{reopen_until}', to_jsonb(now() - interval '1 minute'))
+        WHERE organization_id = %(mine)s""",
+    )
+    said = {"external_id": "late", "body": "It happened again."}
+    answer = await replace(tenant, client=cut_off).message(old, **said)
+    assert (answer.status_code, answer.json()["code"]) == (503, "temporal_unavailable")
+    assert await kept(settings, tenant) == [said["body"], old["title"]]
+
+    await grow_old(settings, tenant)
+    await sweep(temporal_client, settings)
+
+    async def follow_up() -> Json:
+        [new] = [each async for each in tenant.pages("/tickets") if each["id"] != old["id"]] or [{}]
+        assert new, "it is not on record yet"
+        assert [each["kind"] for each in await tenant.events(new)] == ["created", "customer_replied"]
+        return new
+
+    new = await eventually(follow_up, 20)
+    assert (new["follow_up_of"], new["status"], new["title"]) == (old["id"], "open", old["title"])
+    again = await tenant.message(old, **said)
+    assert (again.status_code, again.json()["ticket_id"]) == (200, new["id"])
+    assert (await follow_up())["version"] == 2

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from tests.chaos.journal import Answered, Journal, Json, Organization, Repeated, Sent, Unknown, Verdict, What
+from tests.chaos.journal import Answered, Journal, Json, Organization, Repeated, Sent, Unknown, Verdict, What, now
 
 LONGEST_WAIT_SECONDS = 4.0
 """For one attempt. Some attempts have less patience, so that an attempt is often overtaken by its own repetition."""
@@ -77,6 +77,7 @@ class Caller:
 
     async def repeat(self, sent: Sent, rng: random.Random) -> None:
         """Send what was acknowledged once more; one attempt, since nothing depends on it."""
+        asked_at = now()
         attempt = await self._try(sent, rng)
         if attempt.answer is None:
             return
@@ -84,6 +85,7 @@ class Caller:
         self._journal.write(
             Repeated(
                 command=sent.command,
+                asked_at=asked_at,
                 status=attempt.answer.status_code,
                 version=answered.version,
                 fact=answered.fact,

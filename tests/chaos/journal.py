@@ -147,10 +147,11 @@ class Answered(Line):
 
 
 class Repeated(Line):
-    """An acknowledged command was sent again on purpose, and answered so."""
+    """An acknowledged command was sent again on purpose at ``asked_at``, and answered so."""
 
     kind: Literal["repeated"] = "repeated"
     command: str
+    asked_at: datetime
     status: int
     version: int | None = None
     fact: str | None = None

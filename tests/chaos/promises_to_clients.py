@@ -1,6 +1,7 @@
 """What clients were told of tickets: what was acknowledged took effect once and in turn, what was refused did not."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from domain.events import EventKind
@@ -28,7 +29,7 @@ def broken(evidence: Evidence) -> Iterator[Finding]:
             if command.sent.what.is_fact and not facts:
                 yield Finding(Wrong.LOST, f"{what} on ticket {command.ticket}: not stored")
             if effects:
-                yield from _other_answers(command, what, effects[0])
+                yield from _other_answers(evidence, command, what, effects[0])
     yield from _out_of_order(evidence)
 
 
@@ -57,7 +58,7 @@ def _traces(command: Command, what: str, effects: Sequence[Row], facts: Sequence
         yield Finding(Wrong.TRACE, f"{what}, {command.answered.code}{unknown}: {place}")
 
 
-def _other_answers(command: Command, what: str, effect: Row) -> Iterator[Finding]:
+def _other_answers(evidence: Evidence, command: Command, what: str, effect: Row) -> Iterator[Finding]:
     """An answer, the first or a repeated one, that names something else than what was done."""
     assert command.answered
     if str(effect["ticket_id"]) != command.ticket:
@@ -69,13 +70,27 @@ def _other_answers(command: Command, what: str, effect: Row) -> Iterator[Finding
         if version is not None and version != effect["version"] and not (pending and version > effect["version"]):
             yield Finding(Wrong.ANSWER, f"{what}: answered with v{version}, is v{effect['version']}")
     for again in command.repeated:
-        if effect["kind"] == EventKind.COMMAND_REFUSED:  # what nobody waited for: the first who asks again is told
-            if not 400 <= again.status < 500:
+        if effect["kind"] == EventKind.COMMAND_REFUSED:
+            # What nobody waited for: handed on again until it is on record, and told to all who ask after that.
+            unheard = again.status == 202 and not _was_shown(evidence, effect, again.asked_at)
+            if not (unheard or 400 <= again.status < 500):
                 yield Finding(Wrong.ANSWER, f"{what}: refused, sent again, answered {again.status}")
         elif not 200 <= again.status < 300:
             yield Finding(Wrong.ANSWER, f"{what}: sent again, answered {again.status}")
         elif again.fact != command.answered.fact:
             yield Finding(Wrong.ANSWER, f"{what}: sent again, is another message")
+
+
+def _was_shown(evidence: Evidence, effect: Row, by_then: datetime) -> bool:
+    """Whether an answer had shown the effect's ticket as it was on record after it."""
+    ticket, version = str(effect["ticket_id"]), effect["version"]
+    return any(
+        answer.version is not None and answer.version >= version and not answer.pending and answer.at <= by_then
+        for command in evidence.history.of_tickets
+        if command.ticket == ticket
+        for answer in (command.answered, *command.repeated)
+        if answer is not None
+    )
 
 
 def _out_of_order(evidence: Evidence) -> Iterator[Finding]:

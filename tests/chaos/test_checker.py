@@ -153,16 +153,21 @@ def reassigned(run: CalmRun) -> tuple[Command, Answered, Row]:
     raise AssertionError("no ticket was assigned twice")
 
 
-@pytest.mark.parametrize(("status", "wrong"), [(409, False), (200, True)])
-async def test_refusal_nobody_waited_for_is_told_to_whoever_asks_again(
-    calm_run: CalmRun, status: int, wrong: bool
+@pytest.mark.parametrize(
+    ("status", "on_record", "wrong"),
+    [(409, True, False), (202, False, False), (202, True, True), (200, False, True)],
+)
+async def test_refusal_nobody_waited_for_is_told_to_whoever_asks_again_once_it_is_on_record(
+    calm_run: CalmRun, status: int, on_record: bool, wrong: bool
 ) -> None:
-    command = next(each for each in calm_run.history.of(Verdict.ACKNOWLEDGED) if each.sent.what is What.EDIT)
+    command = next(each for each in edits(calm_run) if each.answered and not each.answered.pending)
+    assert command.answered
     tables = await calm_run.altered(
         f"UPDATE ticket_events SET kind = 'command_refused' WHERE request_id = '{command.key}'"
     )
+    asked_at = command.answered.at if on_record else command.sent.at
     before = list(command.repeated)
-    command.repeated = [Repeated(command=command.key, status=status)]
+    command.repeated = [Repeated(command=command.key, asked_at=asked_at, status=status)]
     try:
         findings = found(calm_run, tables).findings
     finally:
