@@ -164,6 +164,13 @@ def decide(escalation: Escalation, command: EscalationCommand, now: datetime) ->
     return story
 
 
+def acknowledged(escalation: Escalation, command: EscalationCommand, now: datetime) -> EscalationStory:
+    """Put on record that a command found all as it asks for: an earlier try of it may still come, after the end."""
+    story = EscalationStory(escalation, now, command.actor, command.request_id, command.fingerprint)
+    story.tell(ChangeKind.UNCHANGED)
+    return story
+
+
 def spoken(escalation: Escalation, fact: Spoken, now: datetime) -> EscalationStory:
     """The customer wrote, or a person answered; without changes where that was known."""
     story = EscalationStory(escalation, now, SYSTEM)

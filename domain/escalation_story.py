@@ -26,6 +26,8 @@ class ChangeKind(StrEnum):
     WAITING_CHANGED = "waiting_changed"
     PRESENCE_CHANGED = "presence_changed"
     TICKET_ATTACHED = "ticket_attached"
+    UNCHANGED = "unchanged"
+    """A command found all as it asks for."""
 
 
 ENDED = frozenset({ChangeKind.HANDED_BACK, ChangeKind.RESOLVED, ChangeKind.DISMISSED})

@@ -203,6 +203,8 @@ class EscalationWorkflow:
         earlier = self._remembered.get(command.request_id)
         if earlier is None:
             story = lifecycle.decide(self._state, command, workflow.now())
+            if not story.events and workflow.patched("what-changes-nothing-is-on-record"):
+                story = lifecycle.acknowledged(self._state, command, workflow.now())
             self._take(story, command.request_id, command.fingerprint)
             earlier = self._remembered[command.request_id]
         return EscalationOutcome(

@@ -15,7 +15,6 @@ from tests.chaos.evidence import Evidence, Memory
 from tests.chaos.journal import Command, History, Verdict, What
 from tests.chaos.promises_of_deliveries import known_as
 from tests.chaos.promises_to_clients import was_so_already
-from tests.chaos.promises_to_talkers import had_it_already
 from tests.chaos.reading import Reading
 from tests.chaos.report import Report, TalkCounts
 from tests.chaos.talk_evidence import TalkEvidence
@@ -61,7 +60,7 @@ def _effects(evidence: Evidence, command: Command) -> int:
 
 def _was_so(evidence: Evidence, command: Command) -> bool:
     if command.sent.what.of_conversation:
-        return had_it_already(evidence.talks, command)
+        return any(effect["kind"] == ChangeKind.UNCHANGED for effect in evidence.talks.effects(command))
     return was_so_already(evidence, command)
 
 

@@ -29,11 +29,6 @@ def broken(talks: TalkEvidence) -> Iterator[Finding]:
     yield from _out_of_order(talks)
 
 
-def had_it_already(talks: TalkEvidence, command: Command) -> bool:
-    """A claim by who has the conversation is acknowledged and leaves no change."""
-    return command.sent.what.takes and any(episode.owner_id == command.sent.member for episode in talks.had(command))
-
-
 def _lost(talks: TalkEvidence, command: Command, what: str) -> Iterator[Finding]:
     effects = talks.effects(command)
     if command.sent.what.is_said:
@@ -50,21 +45,19 @@ def _lost(talks: TalkEvidence, command: Command, what: str) -> Iterator[Finding]
     if "note" in command.sent.body and not talks.notes_of(command):
         yield Finding(Wrong.LOST, f"{what}: its note")
     if not effects:
-        if not had_it_already(talks, command):
-            yield Finding(Wrong.LOST, f"{what}: no change")
+        yield Finding(Wrong.LOST, f"{what}: no change")
     elif command.sent.what.takes and _owner(talks, effects[0]) != command.sent.member:
         yield Finding(Wrong.TWO_OWNERS, f"{what}: {_owner(talks, effects[0])} has it by that change")
 
 
 def _owner(talks: TalkEvidence, effect: Row) -> str | None:
-    """Who has the conversation by a claim, or by a takeover that made the escalation first."""
-    story = talks.stories[effect["escalation_id"]]
-    of_claim = [
-        change["about"].get("owner_id")
-        for change in story
-        if change["kind"] == ChangeKind.CLAIMED and effect["version"] <= change["version"] <= effect["version"] + 1
-    ]
-    return of_claim[0] if of_claim else None
+    """Who has the conversation by a claim, by a takeover that made the escalation first, or by an earlier claim."""
+    claims = [change for change in talks.stories[effect["escalation_id"]] if change["kind"] == ChangeKind.CLAIMED]
+    if effect["kind"] == ChangeKind.UNCHANGED:
+        by = [change for change in claims if change["version"] < effect["version"]][-1:]
+    else:
+        by = [change for change in claims if effect["version"] <= change["version"] <= effect["version"] + 1]
+    return by[0]["about"].get("owner_id") if by else None
 
 
 def _traces(talks: TalkEvidence, command: Command, what: str) -> Iterator[Finding]:
@@ -90,28 +83,20 @@ def _unjust(talks: TalkEvidence, command: Command, what: str) -> Iterator[Findin
             yield Finding(Wrong.ANSWER, f"{what}: refused for {answered.owner}, who did not have it")
 
 
-def _took_it_anew(talks: TalkEvidence, command: Command) -> bool:
-    """Whether a claim of what the member had already, of which nothing is kept, was sent again once that was over."""
-    answered, (effect, *_) = command.answered, talks.effects(command)
-    assert answered
-    had_it = any(episode.owner_id == command.sent.member for episode in talks.had(command))
-    return command.sent.what.takes and bool(command.repeated) and had_it and effect["at"] > answered.at
-
-
 def _other_answers(talks: TalkEvidence, command: Command, what: str) -> Iterator[Finding]:
     """An answer, the first or a repeated one, that names something else than what was done."""
     effects, said, answered = talks.effects(command), talks.said(command), command.answered
     assert answered
     if said and answered.fact != str(said[0]["id"]):
         yield Finding(Wrong.ANSWER, f"{what}: answered with message {answered.fact}, is {said[0]['id']}")
-    if effects and answered.escalation and not _took_it_anew(talks, command):
+    if effects and answered.escalation:
         of, version = str(effects[0]["escalation_id"]), effects[0]["version"]
         if answered.escalation != of or (answered.version or 0) < version:
             told = f"{answered.escalation} v{answered.version}"
             yield Finding(Wrong.ANSWER, f"{what}: answered with {told}, is {of} v{version}")
     for again in command.repeated:
         if not effects and not said:
-            continue  # a claim that had changed nothing may find another owner by now
+            continue  # it is lost, and named so
         if not 200 <= again.status < 300:
             yield Finding(Wrong.ANSWER, f"{what}: sent again, answered {again.status}")
         elif again.fact != answered.fact or (

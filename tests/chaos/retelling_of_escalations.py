@@ -94,7 +94,8 @@ class EscalationTeller:
             return None
         command = self._command(sent, change)
         lifecycle.check(state, command)
-        return lifecycle.decide(state, command, at)
+        story = lifecycle.decide(state, command, at)
+        return story if story.events else lifecycle.acknowledged(state, command, at)
 
     def _command(self, sent: Sent, change: Row) -> EscalationCommand:
         common: dict[str, Any] = {

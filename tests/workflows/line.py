@@ -110,8 +110,8 @@ class Line:
     async def resolve(self, by: str = "Ana") -> EscalationOutcome:
         return await self.obey(Resolve(request_id=str(uuid4()), fingerprint="resolve", actor=self.office.members[by]))
 
-    async def take_over(self, by: str) -> EscalationOutcome:
-        command = self.claim(by, takeover=True)
+    async def take_over(self, by: str, *, request_id: str | None = None) -> EscalationOutcome:
+        command = self.claim(by, request_id=request_id, takeover=True)
         start = WithStartWorkflowOperation(
             EscalationWorkflow.run,
             StartEscalation(organization_id=self.office.id, conversation_id=self.id),

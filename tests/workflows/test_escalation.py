@@ -148,6 +148,23 @@ async def test_what_was_asked_of_an_earlier_escalation_and_comes_again_is_none_o
     assert await line.story() == ["raised", "reason_added", "resolved", "raised", "reason_added"]
 
 
+async def test_an_earlier_try_of_a_takeover_that_changed_nothing_takes_nothing_over_later(line: Line) -> None:
+    await line.take_over("Ana")
+    outcome = await line.take_over("Ana", request_id="again")
+    assert (outcome.escalation.owner_name, outcome.version) == ("Ana", 3)
+    for _ in range(2):
+        await line.resolve()
+        await line.handle.result()
+        await line.take_over("Ben")  # Temporal itself knows the updates of the last run
+    await line.resolve()
+    await line.handle.result()
+    with pytest.raises(WorkflowUpdateFailedError) as late:
+        await line.take_over("Ana", request_id="again")
+    assert cause_of(late.value).type == "escalation_over"
+    assert (await line.story())[:4] == ["raised", "claimed", "unchanged", "resolved"]
+    assert len(await line.rows()) == 3
+
+
 async def test_a_reason_in_the_instant_of_the_end_is_never_lost(line: Line) -> None:
     for round_ in range(1, 6):
         await line.raise_()
