@@ -50,7 +50,7 @@ DAMAGES = (
     Damage(
         "second_effect_without_its_name",
         (DOUBLED_EVENT.format(request="NULL", which="(ticket_id, version) IN (SELECT ticket_id, version FROM "
-                              "ticket_events WHERE kind = 'escalated' ORDER BY at LIMIT 1)"),),
+                              "ticket_events WHERE kind IN ('escalated', 'edited') ORDER BY at LIMIT 1)"),),
         frozenset({Wrong.GAP, Wrong.STORY}),
     ),
     Damage(
