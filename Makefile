@@ -30,7 +30,7 @@ test: $(DEV) ## Run the tests on a real Postgres and a real Temporal (ARGS="test
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: test-slow
-test-slow: $(DEV) ## Run the tests that prove at length what others show in short, about five minutes
+test-slow: $(DEV) ## Run the tests that prove at length what others show in short, about six minutes
 	$(BIN)/python -m pytest -n 2 -m slow $(ARGS)
 
 .PHONY: score
