@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from temporalio import activity
@@ -60,11 +61,7 @@ class Desk:
         organization_id = batch.ticket.organization_id
         if activity.in_activity() and activity.info().attempt > 1:
             await self._tell(organization_id, None, datetime.now(UTC))
-
-        async def together(ticket_ids: Sequence[UUID]) -> list[Settled]:
-            return await self._settle(organization_id, ticket_ids)
-
-        return await self._settling.add(organization_id, batch.ticket.id, together)
+        return await self._settling.add(organization_id, batch.ticket.id, partial(self._settle, organization_id))
 
     async def _settle(self, organization_id: UUID, ticket_ids: Sequence[UUID]) -> list[Settled]:
         now = datetime.now(UTC)

@@ -155,16 +155,10 @@ class Reader:
         handle: WorkflowHandle[EscalationWorkflow, Escalation] = self.temporal.get_workflow_handle(
             escalation_workflow_id(UUID(conversation_id)), result_type=Escalation
         )
-        try:
-            if ended:
-                return await handle.result(rpc_timeout=_RPC_TIMEOUT)
-            return (await handle.query(EscalationWorkflow.live, rpc_timeout=_RPC_TIMEOUT)).escalation
-        except WorkflowFailureError:
-            return None
-        except RPCError as error:
-            if error.status in _NO_WORKFLOW:
-                return None
-            raise
+        if ended:
+            return await _answered(handle.result(rpc_timeout=_RPC_TIMEOUT))
+        live = await _answered(handle.query(EscalationWorkflow.live, rpc_timeout=_RPC_TIMEOUT))
+        return live.escalation if live else None
 
     async def _delivered(self, caller: Caller) -> None:
         """Wait until nothing is on its way any more, or for the last look."""
@@ -219,17 +213,10 @@ class Reader:
     async def _workflow(self, id_: str, *, ended: bool) -> Ticket | None:
         """What the workflow holds, or what it ended with; ``None`` where Temporal has no workflow that did either."""
         handle = ticket_handle(self.temporal, UUID(id_))
-        try:
-            if ended:
-                return await handle.result(rpc_timeout=_RPC_TIMEOUT)
-            live = await handle.query(TicketWorkflow.live, rpc_timeout=_RPC_TIMEOUT)
-        except WorkflowFailureError:
-            return None
-        except RPCError as error:
-            if error.status in _NO_WORKFLOW:
-                return None
-            raise
-        return live.ticket
+        if ended:
+            return await _answered(handle.result(rpc_timeout=_RPC_TIMEOUT))
+        live = await _answered(handle.query(TicketWorkflow.live, rpc_timeout=_RPC_TIMEOUT))
+        return live.ticket if live else None
 
     def _document(self, state: Ticket) -> Json:
         """What the API should show of a ticket whose workflow holds this."""
@@ -270,5 +257,17 @@ async def _or_none(reading: Awaitable[T]) -> T | None:
         return await reading
     except Refused as refused:
         if refused.status == 404:
+            return None
+        raise
+
+
+async def _answered(asked: Awaitable[T]) -> T | None:
+    """What a workflow answers; ``None`` where Temporal has none that does."""
+    try:
+        return await asked
+    except WorkflowFailureError:
+        return None
+    except RPCError as error:
+        if error.status in _NO_WORKFLOW:
             return None
         raise

@@ -51,6 +51,13 @@ async def chatwoot_channel(tenant: Tenant, **settings: Any) -> str:
     return str(made["id"])
 
 
+async def answering_channel(tenant: Tenant, url: str) -> str:
+    """One with the token by which answers are written in Chatwoot at ``url``."""
+    channel = await chatwoot_channel(tenant, base_url=url)
+    await tenant.post(f"/channels/{channel}/secrets", {"purpose": "chatwoot_token", "secret": USER_TOKEN})
+    return channel
+
+
 @pytest.fixture
 async def channel(tenant: Tenant) -> str:
     return await chatwoot_channel(tenant)
@@ -278,9 +285,7 @@ async def test_an_agents_answer_is_said_in_chatwoot_once_and_does_not_come_back(
     tenant = await new_tenant(near)
     async with chatwoot_server() as installation:
         chat = installation.conversation()
-        channel = await chatwoot_channel(tenant, base_url=installation.url)
-        token = {"purpose": "chatwoot_token", "secret": USER_TOKEN}
-        await tenant.post(f"/channels/{channel}/secrets", token)
+        channel = await answering_channel(tenant, installation.url)
         await posted(near, channel, event(chat, "Hello?"))
         installation.failures.extend(fails)
         path = f"/conversations/chatwoot:{channel}:52"
@@ -386,9 +391,7 @@ async def test_who_takes_over_is_told_in_chatwoot_and_what_that_changes_there_ch
     tenant = await new_tenant(near)
     async with chatwoot_server() as installation:
         chat = installation.conversation()
-        channel = await chatwoot_channel(tenant, base_url=installation.url)
-        token = {"purpose": "chatwoot_token", "secret": USER_TOKEN}
-        await tenant.post(f"/channels/{channel}/secrets", token)
+        channel = await answering_channel(tenant, installation.url)
         await posted(near, channel, event(chat, "Hello?"))
         path = f"/conversations/chatwoot:{channel}:52"
         member = tenant.acting_for(await tenant.member(name="Ana"))
