@@ -36,6 +36,7 @@ from activities.walls import OneOrganization
 from db.channel_secrets import Seal
 from db.engine import Sessions, make_application_engine, make_sessions
 from domain.delivery import ConnectorName
+from garbage_collection import spare_what_is_loaded
 from observability import configure_logging
 from settings import Settings, read_settings
 from telemetry import worker_runtime
@@ -209,6 +210,7 @@ async def serve(settings: Settings) -> None:
 def main() -> None:
     settings = read_settings()
     configure_logging(settings)
+    spare_what_is_loaded()
     try:
         uvloop.run(serve(settings))
     except SearchAttributesError as error:

