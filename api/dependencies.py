@@ -76,21 +76,27 @@ class Services:
         task.add_done_callback(self.ringing.discard)
 
 
-# Dependencies are coroutines throughout: FastAPI sends plain functions to a thread, which costs each request dearly.
-async def _services(request: Request) -> Services:
+def services_of(request: Request) -> Services:
+    """What dependencies of many routes take: FastAPI works out each further dependency anew wherever it is named."""
     services: Services = request.app.state.services
     return services
+
+
+# Dependencies are coroutines throughout: FastAPI sends plain functions to a thread, which costs each request dearly.
+async def _services(request: Request) -> Services:
+    return services_of(request)
 
 
 AppServices = Annotated[Services, Depends(_services)]
 
 
-async def _session(request: Request, services: AppServices) -> AsyncIterator[AsyncSession]:
+async def _session(request: Request) -> AsyncIterator[AsyncSession]:
     """A session for reading; whoever writes begins and commits its own transaction with it.
 
     What it changes is noted in the audit log as done by the caller; what it leaves to be told is told once the
     request is answered.
     """
+    services = services_of(request)
     # Who signs in, or is invited, is not of one organization yet.
     permission = OPERATIONS.get(_operation(request))  # what is beside the API has no row, and nobody calls it
     outside = permission is None or permission.access in (Access.PUBLIC, Access.SIGNED_IN)
@@ -146,7 +152,6 @@ def _operation(request: Request) -> str:
 
 async def principal(
     request: Request,
-    services: AppServices,
     token: _Token,
     _cookie: _Cookie,
     on_behalf_of: Annotated[
@@ -162,6 +167,7 @@ async def principal(
     ] = None,
 ) -> Principal:
     """Find out who calls, in one statement, and whether they may ask for this route."""
+    services = services_of(request)
     if token is not None:
         caller = await _by_key(services, token.credentials, on_behalf_of)
         counted = caller.key_id

@@ -42,7 +42,7 @@ class Replies:
             author_name=document.author_name,
             sent_at=document.sent_at,
         )
-        intake = Intake(self.tickets)
+        intake = Intake(self.tickets.services, self.tickets.caller)
         [arrival] = await intake.take([(external_id, said)], deliver=document.deliver)
         if isinstance(arrival, Problem):
             raise arrival

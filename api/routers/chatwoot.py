@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from api.channel_doors import ChatwootDoor, Door, again_for_chatwoot
 from api.chatwoot_turns import ChatwootTurns, requester_of
+from api.dependencies import Principal
 from api.escalations import Escalations
 from api.intake import Intake
 from api.problems import MEDIA_TYPE, ProblemView
@@ -56,16 +57,16 @@ async def _take(door: Door, found: Received) -> ChatwootView:
         ours = await note_echo(tickets.session, door.channel.id, found.provider_id, found.delivery_id)
     if ours:
         return ChatwootView(left="Baton itself has sent it")
-    intake = Intake(await _written_by(tickets, message))
+    intake = Intake(tickets.services, await _writer_of(tickets, message))
     arrival = await intake.take_alone(message.conversation, incoming_message(message, door.channel.id))
     return ChatwootView(message=incoming_view(arrival))
 
 
-async def _written_by(tickets: Tickets, message: ChatMessage) -> Tickets:
-    """Acting for the member who has the address of the agent in Chatwoot, where there is one."""
-    if message.agent_email is None:
-        return tickets
+async def _writer_of(tickets: Tickets, message: ChatMessage) -> Principal:
+    """The member who has the address of the agent in Chatwoot, where there is one, else the channel's own caller."""
     caller = tickets.caller
+    if message.agent_email is None:
+        return caller
     async with tickets.services.reads() as session:
         row = (
             await session.execute(
@@ -77,9 +78,9 @@ async def _written_by(tickets: Tickets, message: ChatMessage) -> Tickets:
             )
         ).one_or_none()
     if row is None:
-        return tickets
+        return caller
     actor = Actor(kind=ActorKind.MEMBER, id=row.id, name=row.name)
-    return replace(tickets, caller=replace(caller, actor=actor))
+    return replace(caller, actor=actor)
 
 
 def incoming_message(message: ChatMessage, channel_id: UUID) -> IncomingMessage:

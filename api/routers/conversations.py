@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from api.arrivals import Arrival
 from api.deliveries import page_of_messages, shown_messages
-from api.dependencies import Caller, Principal, Session
+from api.dependencies import AppServices, Caller, Principal, Session
 from api.idempotency import REPLAYED, Idempotency
 from api.intake import Intake
 from api.pagination import Page, Paging, page_by_time
@@ -49,18 +49,20 @@ KnownAs = Annotated[ExternalId, Path(description="The chat platform's own id of 
     response_model=IncomingView,
     summary="Take in a message of a conversation and decide on it",
 )
-async def take_message(external_id: KnownAs, document: IncomingMessage, tickets: Acting) -> Response:
+async def take_message(
+    external_id: KnownAs, document: IncomingMessage, services: AppServices, caller: Caller
+) -> Response:
     """Keep the message once by its `external_id`, and answer with what was decided.
 
     Sent again it is answered as before, with status 200, and what an error had left undone is done.
     """
-    return await take_one(Intake(tickets), external_id, document)
+    return await take_one(Intake(services, caller), external_id, document)
 
 
 @router.post("/messages/batch", summary="Take in many messages at once")
-async def take_batch(batch: Batch, tickets: Acting) -> BatchView:
+async def take_batch(batch: Batch, services: AppServices, caller: Caller) -> BatchView:
     """Each is kept and decided on as if it had come alone; one that is not valid is refused and holds up no other."""
-    return await take_many(Intake(tickets), batch.messages, history=batch.history)
+    return await take_many(Intake(services, caller), batch.messages, history=batch.history)
 
 
 async def take_one(intake: Intake, external_id: str, document: IncomingMessage) -> Response:

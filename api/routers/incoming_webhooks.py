@@ -34,7 +34,7 @@ async def take_webhook(
     `/messages/batch`. Send again, with the same `webhook-id`, whatever was not answered with 2xx.
     """
     await _once(door, request)
-    intake = Intake(door.tickets)
+    intake = Intake(door.tickets.services, door.tickets.caller)
     if isinstance(document, MessageCreated):
         row = by_channel(document.data, door.channel.id)
         return await take_one(intake, row.conversation, row)

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy import select
 
-from api.dependencies import AppServices, Caller, Session, find_member, find_team
+from api.dependencies import AppServices, Caller, Session, find_member, find_team, services_of
 from api.idempotency import Idempotency, RequestId
 from api.pagination import Page, Paging, after, after_number, encode_cursor
 from api.problems import Problem
@@ -43,9 +43,9 @@ from domain.timers import timers
 router = APIRouter(prefix="/tickets", tags=["tickets"])
 
 
-async def tickets_of(services: AppServices, session: Session, caller: Caller) -> Tickets:
+async def tickets_of(request: Request, session: Session, caller: Caller) -> Tickets:
     """The tickets the caller may act on."""
-    return Tickets(services, session, caller)
+    return Tickets(services_of(request), session, caller)
 
 
 Acting = Annotated[Tickets, Depends(tickets_of)]

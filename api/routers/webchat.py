@@ -63,7 +63,7 @@ async def open_visit(
 @router.post("/messages", status_code=201, response_model=SaidView, summary="Say something as the visitor")
 async def say(document: Say, visitor: Visiting) -> Response:
     """Kept once by its `client_id`, then decided on as every customer's message. 503 with `kept`: send it again."""
-    visit, intake = visitor.visit, Intake(visitor.tickets)
+    visit, intake = visitor.visit, Intake(visitor.tickets.services, visitor.tickets.caller)
     message = IncomingMessage(
         external_id=f"{MINE}{document.client_id}",
         author=Writer.CUSTOMER,

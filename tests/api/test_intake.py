@@ -10,7 +10,7 @@ import pytest
 from psycopg.errors import UniqueViolation
 from sqlalchemy.exc import DataError, IntegrityError
 
-import api.intake
+import api.keeping
 from api.reservations import Reservations
 from db.conversations import NewMessage, keep_messages
 from tests.api.chat import AWAY_FROM_OFFICE, Chat, at
@@ -61,7 +61,7 @@ def race(monkeypatch: pytest.MonkeyPatch) -> Callable[[object, str], None]:
 async def test_who_makes_the_same_conversation_in_the_same_instant_is_answered_too(
     tenant: Tenant, race: Callable[[object, str], None]
 ) -> None:
-    race(api.intake, "keep_conversations")
+    race(api.keeping, "keep_conversations")
     chat = Chat(tenant)
     await chat.say("Hello?")
     assert await chat.said() == ["Hello?"]
@@ -143,7 +143,7 @@ async def test_those_at_the_door_at_once_are_kept_together_and_one_that_cannot_b
             raise DataError("", {}, ValueError())
         return await keep_messages(session, organization_id, wanted, told=told)
 
-    monkeypatch.setattr(api.intake, "keep_messages", once_in_a_while)
+    monkeypatch.setattr(api.keeping, "keep_messages", once_in_a_while)
     chats = [Chat(tenant) for _ in range(12)]
     answers = await asyncio.gather(
         *(chat.send(chat.document(broken if number == 5 else f"I am {number}.")) for number, chat in enumerate(chats))
