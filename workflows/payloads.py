@@ -24,14 +24,17 @@ class _ShortJson(PydanticJSONPlainPayloadConverter):
         return Payload(metadata={"encoding": self.encoding.encode()}, data=data)
 
 
+# Shared by all: the SDK makes a converter for each workflow and for each message, and one of pydantic's that is new has to
+# find out again how every type is read.
+_CONVERTERS = tuple(
+    _ShortJson() if isinstance(each, JSONPlainPayloadConverter) else each
+    for each in DefaultPayloadConverter.default_encoding_payload_converters
+)
+
+
 class _PayloadConverter(CompositePayloadConverter):
     def __init__(self) -> None:
-        super().__init__(
-            *(
-                _ShortJson() if isinstance(each, JSONPlainPayloadConverter) else each
-                for each in DefaultPayloadConverter.default_encoding_payload_converters
-            )
-        )
+        super().__init__(*_CONVERTERS)
 
 
 data_converter = replace(pydantic_data_converter, payload_converter_class=_PayloadConverter)
