@@ -66,7 +66,7 @@ class BulkChanges:
 
         A ticket acts on the change's request once; a page that was counted by an earlier try is not counted again.
         """
-        async with self._sessions() as session:
+        async with self._sessions.begin() as session:
             row = await session.get(BulkChangeRow, request.bulk_change_id)
             if row is None:
                 raise ApplicationError("There is no such bulk change.", non_retryable=True)
@@ -149,12 +149,12 @@ class BulkChanges:
 
     async def _ticket(self, organization_id: UUID, ticket_id: UUID) -> Ticket | None:
         mine = (TicketRow.id == ticket_id, TicketRow.organization_id == organization_id)
-        async with self._sessions() as session:
+        async with self._sessions.begin() as session:
             state = await session.scalar(select(TicketRow.state).where(*mine))
         return Ticket.model_validate(state) if state is not None else None
 
     async def _knows(self, ticket_id: UUID, request_id: str) -> bool:
-        async with self._sessions() as session:
+        async with self._sessions.begin() as session:
             return await session.scalar(select(_told(ticket_id, request_id))) or False
 
     async def _count(self, bulk_change_id: UUID, before: int, examined: int, page: _Page) -> None:

@@ -67,7 +67,7 @@ class Deliveries:
     @activity.defn(name=NEXT_DELIVERY)
     async def next(self, request: DeliverNext) -> NextDelivery:
         """The conversation's first delivery that is pending. Changes nothing."""
-        async with self._sessions() as session:
+        async with self._sessions.begin() as session:
             found = await session.scalar(
                 select(Delivery)
                 .where(

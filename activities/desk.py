@@ -95,7 +95,7 @@ class Desk:
         freed = set[UUID]()
         for event in batch.events:
             freed |= _lost_by(event, ticket.assignee_id)
-        async with self._sessions() as session:
+        async with self._sessions.begin() as session:
             if ticket.team_id is not None:
                 return changed or await is_queued(session, ticket.id)
             if any("team_id" in event.changes for event in batch.events) or await takes_turns(session, freed):
@@ -105,7 +105,7 @@ class Desk:
 
     async def _tell(self, organization_id: UUID, cause: UUID | None, before: datetime) -> int:
         """Tell tickets of offers made by ``cause`` or ``before`` that nobody has told them; how many there were."""
-        async with self._sessions() as session:
+        async with self._sessions.begin() as session:
             offers = await untold(session, organization_id, cause, before)
         await self._tell_of(offers)
         return len(offers)

@@ -38,7 +38,7 @@ class Erasing:
     @activity.defn(name=LIST_TICKETS_TO_ERASE)
     async def tickets(self, request: EraseRequester) -> TicketsToErase:
         """A page of the requester's tickets."""
-        async with self._sessions() as session:
+        async with self._sessions.begin() as session:
             found = await tickets_of(session, request.organization_id, request.requester_id, request.after, PAGE)
         return TicketsToErase(ids=tuple(found), last=found[-1] if len(found) == PAGE else None)
 

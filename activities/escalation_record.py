@@ -60,7 +60,7 @@ class EscalationRecord:
     @activity.defn(name=LOAD_ESCALATION)
     async def load(self, request: LoadEscalation) -> LoadedEscalation:
         """Read a conversation that is to be escalated, and what its escalations have dealt with before."""
-        async with self._sessions() as session:
+        async with self._sessions.begin() as session:
             conversation = await session.get(Conversation, request.conversation_id)
             if conversation is None or conversation.organization_id != request.organization_id:
                 raise ApplicationError(
@@ -130,7 +130,7 @@ class EscalationRecord:
     @activity.defn(name=LOOK_AFTER_ESCALATION)
     async def look(self, request: LookAfterEscalation) -> Look:
         """What is so at this moment of whoever has a conversation: signals that said so may have got lost."""
-        async with self._sessions() as session:
+        async with self._sessions.begin() as session:
             conversation = await session.get(Conversation, request.conversation_id)
             owner = await session.get(Member, request.owner_id)
         absent = owner is None or has_gone(datetime.now(UTC), owner.presence, owner.heartbeat_at)

@@ -44,7 +44,7 @@ class Post:
     @activity.defn(name=PLAN_MAIL)
     async def plan(self, request: MemberMail) -> MailPlan:
         """When the member's next mail goes. Changes nothing."""
-        async with self._sessions() as session:
+        async with self._sessions.begin() as session:
             found = (
                 await session.execute(
                     select(Notification.created_at, Notification.urgent)
@@ -143,7 +143,7 @@ class Post:
     async def give_up(self, request: SendMail) -> MailOutcome:
         """Say of a mail that nobody took it; why is what the last attempt noted. Safe to repeat."""
         await self._note(request.mail_id, state=MailState.GIVEN_UP)
-        async with self._sessions() as session:
+        async with self._sessions.begin() as session:
             mail = await session.get(Mail, request.mail_id)
         if mail is None:
             return MailOutcome(state=MailState.GIVEN_UP, error="There is no such mail.")

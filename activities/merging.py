@@ -58,7 +58,7 @@ class Merging:
             "note_added": request.note_added,
         }
         [(name, fact)] = [(name, fact) for name, fact in told.items() if fact is not None]
-        async with self._sessions() as session:
+        async with self._sessions.begin() as session:
             target_id = await _goes_on_as(session, request.target_id)
         await self._temporal.start_workflow(
             "Ticket",
@@ -105,7 +105,7 @@ class Merging:
     async def _absorbed(self, request: MergeTicket, target_id: UUID) -> UUID:
         """The ticket that has taken over, be it by an earlier try."""
         for _ in range(LONGEST_CHAIN):
-            async with self._sessions() as session:
+            async with self._sessions.begin() as session:
                 if await _has_event(session, target_id, request.absorb.request_id):
                     return target_id
             try:
@@ -130,7 +130,7 @@ class Merging:
 
     async def _after(self, request: MergeTicket, ended_id: UUID) -> UUID:
         """Which ticket goes on where ``ended_id`` does not; tried again until the record says how it ended."""
-        async with self._sessions() as session:
+        async with self._sessions.begin() as session:
             row = await _row(session, request.organization_id, ended_id)
             # What it was asked last may have been recorded meanwhile.
             if await _has_event(session, ended_id, request.absorb.request_id):

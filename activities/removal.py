@@ -63,7 +63,7 @@ class Removal:
 
     async def _release_conversations(self, request: ReleaseTickets) -> None:
         """Tell the escalations of conversations the member has. Safe to repeat, as for tickets."""
-        async with self._sessions() as session:
+        async with self._sessions.begin() as session:
             theirs = await session.scalars(
                 select(EscalationRow.conversation_id).where(
                     EscalationRow.organization_id == request.organization_id,

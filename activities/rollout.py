@@ -28,7 +28,7 @@ class Rollout:
     @activity.defn(name=TELL_TICKETS)
     async def tell(self, request: TellTickets) -> ToldTickets:
         """Tell a page of tickets. Safe to repeat: a ticket acts on each rollout once."""
-        async with self._sessions() as session:
+        async with self._sessions.begin() as session:
             book = await load_sla_book(session, request.organization_id)
             tickets = await running_tickets(session, request.organization_id, request.after, PAGE)
         now = datetime.now(UTC)

@@ -106,7 +106,7 @@ class TicketRecord:
             .order_by(event.version.desc())
             .limit(request.requests)
         )
-        async with self._sessions() as session:
+        async with self._sessions.begin() as session:
             state = await session.scalar(select(TicketRow.state).where(TicketRow.id == request.ticket_id))
             requests = (await session.execute(latest)).all()
         if state is None:

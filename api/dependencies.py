@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated
@@ -90,12 +90,8 @@ async def _services(request: Request) -> Services:
 AppServices = Annotated[Services, Depends(_services)]
 
 
-async def _session(request: Request) -> AsyncIterator[AsyncSession]:
-    """A session for reading; whoever writes begins and commits its own transaction with it.
-
-    What it changes is noted in the audit log as done by the caller; what it leaves to be told is told once the
-    request is answered.
-    """
+@asynccontextmanager
+async def _opened(request: Request) -> AsyncIterator[AsyncSession]:
     services = services_of(request)
     # Who signs in, or is invited, is not of one organization yet.
     permission = OPERATIONS.get(_operation(request))  # what is beside the API has no row, and nobody calls it
@@ -104,10 +100,32 @@ async def _session(request: Request) -> AsyncIterator[AsyncSession]:
         async with services.sessions() as session:
             audit_by(session, lambda: getattr(request.state, "origin", None))
             yield session
+            if session.in_transaction():  # nobody has begun it, so that it has only read: see ``make_sessions``
+                session.expunge_all()
+                await session.commit()
     await ring_for(session, services.bell)
 
 
+async def _session(request: Request) -> AsyncIterator[AsyncSession]:
+    """A session; whoever writes begins and commits its own transaction with it.
+
+    What it changes is noted in the audit log as done by the caller; what it leaves to be told is told once the
+    request is answered.
+    """
+    async with _opened(request) as session:
+        yield session
+
+
 Session = Annotated[AsyncSession, Depends(_session)]
+
+
+async def _read_session(request: Request) -> AsyncIterator[AsyncSession]:
+    """A session for reading alone, in which each statement stands for itself: two round trips less."""
+    async with services_of(request).reads() as session:
+        yield session
+
+
+ReadSession = Annotated[AsyncSession, Depends(_read_session)]
 
 _bearer = HTTPBearer(auto_error=False, description="An API key of the organization, or the operator's key.")
 _Token = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]

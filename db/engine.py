@@ -69,5 +69,9 @@ def make_reads(engine: AsyncEngine) -> Sessions:
 
 
 def make_sessions(engine: AsyncEngine) -> Sessions:
-    """Sessions whose objects stay readable after their transaction."""
+    """Sessions whose objects stay readable after their transaction.
+
+    Whoever only reads ends its transaction as well (``sessions.begin()``). What is left open is rolled back, and with
+    each rollback psycopg forgets what it has prepared on that connection, for all who come after.
+    """
     return async_sessionmaker(engine, expire_on_commit=False, sync_session_class=AuditedSession)

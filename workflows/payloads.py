@@ -24,8 +24,8 @@ class _ShortJson(PydanticJSONPlainPayloadConverter):
         return Payload(metadata={"encoding": self.encoding.encode()}, data=data)
 
 
-# Shared by all: the SDK makes a converter for each workflow and for each message, and one of pydantic's that is new has to
-# find out again how every type is read.
+# Shared by all: the SDK makes a converter for each workflow and for each message, and one of pydantic's that is new has
+# to find out again how every type is read.
 _CONVERTERS = tuple(
     _ShortJson() if isinstance(each, JSONPlainPayloadConverter) else each
     for each in DefaultPayloadConverter.default_encoding_payload_converters

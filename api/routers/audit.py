@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from sqlalchemy import select
 
-from api.dependencies import Caller, Session
+from api.dependencies import Caller, ReadSession
 from api.pagination import Page, Paging, after_number
 from api.schemas.audit import AuditActorView, AuditEntryView
 from api.schemas.fields import Moment
@@ -18,7 +18,7 @@ router = APIRouter(tags=["administration"])
 @router.get("/audit-log", summary="Read the audit log, the newest first")
 async def read_audit_log(
     caller: Caller,
-    session: Session,
+    session: ReadSession,
     place: Paging,
     *,
     actor_id: Annotated[UUID | None, Query(description="A member's, or a key's.")] = None,

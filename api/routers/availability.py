@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 from sqlalchemy import func, select
 
-from api.dependencies import ActingMember, Caller, Session, find_member
+from api.dependencies import ActingMember, Caller, ReadSession, Session, find_member
 from api.hand_outs import HandingOut, can_take
 from api.idempotency import Idempotency, once
 from api.own import find_own
@@ -78,7 +78,7 @@ async def set_availability(
 
 
 @router.get("/teams/{team_id}/queue", summary="What waits for somebody of the team")
-async def read_queue(team_id: UUID, caller: Caller, session: Session, place: Paging) -> Page[QueuedTicketView]:
+async def read_queue(team_id: UUID, caller: Caller, session: ReadSession, place: Paging) -> Page[QueuedTicketView]:
     """Tickets without an assignee, in the order in which they will be given away."""
     await find_own(session, caller, Team, team_id, "team")
     waiting = (

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.dependencies import AppServices, Caller, Principal, Session
+from api.dependencies import AppServices, Caller, Principal, ReadSession, Session
 from api.idempotency import Idempotency, once
 from api.own import find_own, in_turn
 from api.pagination import Page, Paging, after, encode_cursor
@@ -38,7 +38,7 @@ async def create_calendar(
 
 
 @router.get("", summary="List calendars")
-async def list_calendars(caller: Caller, session: Session, place: Paging) -> Page[CalendarView]:
+async def list_calendars(caller: Caller, session: ReadSession, place: Paging) -> Page[CalendarView]:
     mine = select(CalendarRow).where(CalendarRow.organization_id == caller.organization_id)
     rows = list(await session.scalars(after(mine, CalendarRow.created_at, CalendarRow.id, place)))
     shown = rows[: place.limit]
@@ -48,13 +48,13 @@ async def list_calendars(caller: Caller, session: Session, place: Paging) -> Pag
 
 
 @router.get("/{calendar_id}", summary="Read a calendar")
-async def read(calendar_id: UUID, caller: Caller, session: Session) -> CalendarView:
+async def read(calendar_id: UUID, caller: Caller, session: ReadSession) -> CalendarView:
     return _view(await find_own(session, caller, CalendarRow, calendar_id, "calendar"))
 
 
 @router.get("/{calendar_id}/holidays", summary="The holidays of a year, worked on or not")
 async def read_holidays(
-    calendar_id: UUID, caller: Caller, session: Session, year: Annotated[int, Query(ge=1970, le=2400)]
+    calendar_id: UUID, caller: Caller, session: ReadSession, year: Annotated[int, Query(ge=1970, le=2400)]
 ) -> list[HolidayView]:
     row = await find_own(session, caller, CalendarRow, calendar_id, "calendar")
     return [HolidayView.model_validate(holiday) for holiday in holidays_of(read_calendar(row), year)]

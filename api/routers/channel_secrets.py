@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy import Select, select, update
 
 from api.channel_doors import new_signing_secret
-from api.dependencies import Caller, Session
+from api.dependencies import Caller, ReadSession, Session
 from api.idempotency import Idempotency, once
 from api.own import find_own
 from api.problems import Problem, not_found
@@ -72,7 +72,7 @@ async def make_secret(channel_id: UUID, document: MakeSecret, tickets: Acting, r
 
 
 @router.get("", summary="List a channel's secrets")
-async def list_secrets(channel_id: UUID, caller: Caller, session: Session) -> Sequence[SecretView]:
+async def list_secrets(channel_id: UUID, caller: Caller, session: ReadSession) -> Sequence[SecretView]:
     """What there is for which purpose, and until when it counts; the newest first."""
     await find_own(session, caller, Channel, channel_id, "channel")
     rows = await session.scalars(_newest_first(channel_id, None))

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.dependencies import Caller, Principal, Session
+from api.dependencies import Caller, Principal, ReadSession, Session
 from api.idempotency import Idempotency, once
 from api.own import find_own
 from api.pagination import Page, Paging, page_by_time
@@ -29,13 +29,13 @@ async def create_channel(document: ChannelDocument, caller: Caller, session: Ses
 
 
 @router.get("", summary="List channels")
-async def list_channels(caller: Caller, session: Session, place: Paging) -> Page[ChannelView]:
+async def list_channels(caller: Caller, session: ReadSession, place: Paging) -> Page[ChannelView]:
     mine = select(Channel).where(Channel.organization_id == caller.organization_id)
     return await page_by_time(session, mine, Channel, ChannelView, place)
 
 
 @router.get("/{channel_id}", summary="Read a channel")
-async def read_channel(channel_id: UUID, caller: Caller, session: Session) -> ChannelView:
+async def read_channel(channel_id: UUID, caller: Caller, session: ReadSession) -> ChannelView:
     return ChannelView.model_validate(await find_own(session, caller, Channel, channel_id, "channel"))
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from api.arrivals import Arrival
 from api.deliveries import page_of_messages, shown_messages
-from api.dependencies import AppServices, Caller, Principal, Session
+from api.dependencies import AppServices, Caller, Principal, ReadSession, Session
 from api.idempotency import REPLAYED, Idempotency
 from api.intake import Intake
 from api.pagination import Page, Paging, page_by_time
@@ -114,18 +114,18 @@ def by_channel(row: IncomingRow, channel_id: UUID) -> IncomingRow:
 
 
 @router.get("/conversations", summary="List conversations")
-async def list_conversations(caller: Caller, session: Session, place: Paging) -> Page[ConversationView]:
+async def list_conversations(caller: Caller, session: ReadSession, place: Paging) -> Page[ConversationView]:
     mine = select(Conversation).where(Conversation.organization_id == caller.organization_id)
     return await page_by_time(session, mine, Conversation, ConversationView, place)
 
 
 @router.get("/conversations/{external_id}", summary="Read a conversation")
-async def read_conversation(external_id: KnownAs, caller: Caller, session: Session) -> ConversationView:
+async def read_conversation(external_id: KnownAs, caller: Caller, session: ReadSession) -> ConversationView:
     return ConversationView.model_validate(await find_conversation(session, caller, external_id))
 
 
 @router.get("/conversations/{external_id}/messages", summary="Read a conversation's messages")
-async def list_messages(external_id: KnownAs, caller: Caller, session: Session, place: Paging) -> Page[MessageView]:
+async def list_messages(external_id: KnownAs, caller: Caller, session: ReadSession, place: Paging) -> Page[MessageView]:
     """In the order in which they came in."""
     found = await find_conversation(session, caller, external_id)
     mine = select(Message).where(Message.conversation_id == found.id)

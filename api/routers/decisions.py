@@ -5,9 +5,9 @@ from uuid import UUID
 from fastapi import APIRouter
 from sqlalchemy import ColumnElement, select
 
-from api.dependencies import Caller, Session
+from api.dependencies import Caller, ReadSession, Session
 from api.routers.conversations import KnownAs, find_conversation
-from api.routers.tickets import Acting
+from api.routers.tickets import Looking
 from api.schemas.decision import DecisionView
 from db.models import Decision
 
@@ -18,14 +18,16 @@ MOST = 200
 
 
 @router.get("/conversations/{external_id}/decisions", summary="Read what rules decided in a conversation, and why")
-async def list_decisions_in_conversation(external_id: KnownAs, caller: Caller, session: Session) -> list[DecisionView]:
+async def list_decisions_in_conversation(
+    external_id: KnownAs, caller: Caller, session: ReadSession
+) -> list[DecisionView]:
     """The newest first, at most 200."""
     found = await find_conversation(session, caller, external_id)
     return await _newest(session, Decision.conversation_id == found.id)
 
 
 @router.get("/tickets/{ticket_id}/decisions", summary="Read which rules had a part in a ticket, and why")
-async def list_decisions_on_ticket(ticket_id: UUID, tickets: Acting, session: Session) -> list[DecisionView]:
+async def list_decisions_on_ticket(ticket_id: UUID, tickets: Looking, session: ReadSession) -> list[DecisionView]:
     """The newest first, at most 200."""
     await tickets.find(ticket_id)
     return await _newest(session, Decision.ticket_id == ticket_id)

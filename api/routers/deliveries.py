@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 from sqlalchemy import select
 
 from api.deliveries import give_up, send_again, shown
-from api.dependencies import Caller, Session
+from api.dependencies import Caller, ReadSession, Session
 from api.idempotency import Idempotency, once
 from api.own import find_own
 from api.pagination import Page, Paging, after, encode_cursor
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/deliveries", tags=["conversations"])
 @router.get("", summary="List deliveries")
 async def list_deliveries(
     caller: Caller,
-    session: Session,
+    session: ReadSession,
     place: Paging,
     state: Annotated[DeliveryState | None, Query(description="Only those in this state.")] = None,
     conversation_id: Annotated[UUID | None, Query(description="Only those of this conversation.")] = None,
@@ -42,7 +42,7 @@ async def list_deliveries(
 
 
 @router.get("/{delivery_id}", summary="Read a delivery with its attempts")
-async def read_delivery(delivery_id: UUID, caller: Caller, session: Session) -> DeliveryView:
+async def read_delivery(delivery_id: UUID, caller: Caller, session: ReadSession) -> DeliveryView:
     return shown(await find_own(session, caller, Delivery, delivery_id, "delivery"))
 
 

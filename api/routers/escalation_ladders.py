@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.dependencies import Caller, Principal, Session, find_member
+from api.dependencies import Caller, Principal, ReadSession, Session, find_member
 from api.idempotency import Idempotency, once
 from api.own import find_own
 from api.pagination import Page, Paging, page_by_time
@@ -36,13 +36,13 @@ async def create_ladder(
 
 
 @router.get("", summary="List escalation ladders")
-async def list_ladders(caller: Caller, session: Session, place: Paging) -> Page[EscalationLadderView]:
+async def list_ladders(caller: Caller, session: ReadSession, place: Paging) -> Page[EscalationLadderView]:
     mine = select(EscalationLadderRow).where(EscalationLadderRow.organization_id == caller.organization_id)
     return await page_by_time(session, mine, EscalationLadderRow, EscalationLadderView, place)
 
 
 @router.get("/{ladder_id}", summary="Read an escalation ladder")
-async def read_ladder(ladder_id: UUID, caller: Caller, session: Session) -> EscalationLadderView:
+async def read_ladder(ladder_id: UUID, caller: Caller, session: ReadSession) -> EscalationLadderView:
     row = await find_own(session, caller, EscalationLadderRow, ladder_id, "escalation ladder")
     return EscalationLadderView.model_validate(row)
 

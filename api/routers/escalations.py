@@ -6,14 +6,14 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse
 
-from api.dependencies import AppServices, Caller, Session
+from api.dependencies import AppServices, Caller, ReadSession, Session
 from api.escalation_tickets import EscalationTickets
 from api.escalations import EscalationAnswer, Escalations
 from api.idempotency import REPLAYED, Idempotency
 from api.pagination import Page, Paging, after_ranked, encode_ranked
 from api.routers.answers import READ_MODEL
 from api.routers.conversations import KnownAs, find_conversation
-from api.routers.tickets import Acting
+from api.routers.tickets import Acting, Looking
 from api.schemas.escalation import (
     ClaimDocument,
     EscalationTicketDocument,
@@ -43,7 +43,7 @@ Escalating = Annotated[Escalations, Depends(_escalations_of)]
 @router.get("/escalations", summary="The queue: the most urgent first, then whose customer waits longest")
 async def list_queue(
     escalations: Escalating,
-    session: Session,
+    session: ReadSession,
     place: Paging,
     *,
     status: Annotated[list[EscalationStatus] | None, Query(description="Only queued ones, if left out.")] = None,
@@ -60,7 +60,7 @@ async def list_queue(
 
 @router.get("/tickets/{ticket_id}/escalations", summary="The escalations a ticket goes with")
 async def list_of_ticket(
-    ticket_id: UUID, tickets: Acting, escalations: Escalating, session: Session, place: Paging
+    ticket_id: UUID, tickets: Looking, escalations: Escalating, session: ReadSession, place: Paging
 ) -> Page[EscalationView]:
     await tickets.find(ticket_id)
     return await _page(escalations, session, place, EscalationFilter(ticket_id=ticket_id))

@@ -45,7 +45,7 @@ async def readyz(services: AppServices) -> Response:
 
 
 async def _database(services: Services) -> bool:
-    async with services.sessions() as session:
+    async with services.sessions.begin() as session:
         await session.execute(text("SELECT 1"))
     return True
 

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import Select, select
 
 from api.accounts import Accounts
-from api.dependencies import AppServices, Caller, MaybeSignedIn, Session
+from api.dependencies import AppServices, Caller, MaybeSignedIn, ReadSession, Session
 from api.guessing import Guesses
 from api.idempotency import Idempotency, once
 from api.invitations import Invitations, find_open, token_hash, view_of
@@ -49,7 +49,7 @@ async def invite(
 @router.get("", summary="List invitations")
 async def list_invitations(
     caller: Caller,
-    session: Session,
+    session: ReadSession,
     place: Paging,
     *,
     open_only: Annotated[bool, Query(description="Neither accepted nor revoked.")] = False,

@@ -7,11 +7,11 @@ from fastapi import APIRouter, Response
 from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert
 
-from api.dependencies import Caller, Session
+from api.dependencies import Caller, ReadSession, Session
 from api.idempotency import Idempotency, once
 from api.problems import Problem, not_found
 from api.routers.answers import ticket_response
-from api.routers.tickets import Acting, How
+from api.routers.tickets import Acting, How, Looking
 from api.schemas.teamwork import LinkDocument, LinkView, MergeDocument
 from api.schemas.ticket import TicketView
 from api.tickets import Tickets
@@ -25,7 +25,7 @@ router = APIRouter(prefix="/tickets/{ticket_id}", tags=["working together"])
 
 
 @router.get("/links", summary="Which tickets have to do with a ticket")
-async def list_links(ticket_id: UUID, tickets: Acting, caller: Caller, session: Session) -> list[LinkView]:
+async def list_links(ticket_id: UUID, tickets: Looking, caller: Caller, session: ReadSession) -> list[LinkView]:
     """Links in both directions, follow-ups and merges, the oldest first."""
     await tickets.find(ticket_id)
     found = await linked_tickets(session, caller.organization_id, ticket_id)

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter, Query, Response
 from sqlalchemy import select
 
-from api.dependencies import Caller, Session
+from api.dependencies import Caller, ReadSession, Session
 from api.hand_outs import HandingOut
 from api.idempotency import Idempotency, once
 from api.membership import check_gift, disable, set_role
@@ -49,7 +49,7 @@ async def create_member(document: CreateMember, caller: Caller, session: Session
 @router.get("/members", summary="List members")
 async def list_members(
     caller: Caller,
-    session: Session,
+    session: ReadSession,
     place: Paging,
     *,
     status: Annotated[MemberStatus | None, Query()] = None,
@@ -61,7 +61,7 @@ async def list_members(
 
 
 @router.get("/members/{member_id}", summary="Read a member")
-async def read_member(member_id: UUID, caller: Caller, session: Session) -> MemberView:
+async def read_member(member_id: UUID, caller: Caller, session: ReadSession) -> MemberView:
     return MemberView.model_validate(await find_own(session, caller, Member, member_id, "member"))
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.dependencies import Caller, Session
+from api.dependencies import Caller, ReadSession, Session
 from api.idempotency import Idempotency, once
 from api.own import find_own
 from api.pagination import Page, Paging, page_by_time
@@ -49,7 +49,7 @@ async def create_template(
 
 
 @router.get("", summary="List message templates")
-async def list_templates(caller: Caller, session: Session, place: Paging) -> Page[TemplateView]:
+async def list_templates(caller: Caller, session: ReadSession, place: Paging) -> Page[TemplateView]:
     mine = select(MessageTemplate).where(MessageTemplate.organization_id == caller.organization_id)
     return await page_by_time(session, mine, MessageTemplate, TemplateView, place)
 
@@ -77,7 +77,7 @@ async def preview_template(document: PreviewTemplate, caller: Caller, session: S
 
 
 @router.get("/{template_id}", summary="Read a message template")
-async def read_template(template_id: UUID, caller: Caller, session: Session) -> TemplateView:
+async def read_template(template_id: UUID, caller: Caller, session: ReadSession) -> TemplateView:
     return TemplateView.model_validate(await find_own(session, caller, MessageTemplate, template_id, "template"))
 
 

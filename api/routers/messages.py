@@ -8,12 +8,12 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import select
 
 from api.deliveries import page_of_messages, shown_messages
-from api.dependencies import Session
+from api.dependencies import ReadSession
 from api.idempotency import REPLAYED, Idempotency
 from api.messages import Messages, Told
 from api.pagination import Page, Paging, page_by_time
 from api.routers.answers import answer_headers
-from api.routers.tickets import Acting
+from api.routers.tickets import Acting, Looking
 from api.schemas.conversation import CreateMessage, CreateNote, MessageView, NoteView
 from db.links import conversations_merged_into, tickets_merged_into
 from db.models import Message, Note
@@ -41,7 +41,7 @@ async def add_message(ticket_id: UUID, document: CreateMessage, messages: Tellin
 
 
 @router.get("/messages", response_model=Page[MessageView], summary="Read the conversation")
-async def list_messages(ticket_id: UUID, tickets: Acting, session: Session, place: Paging) -> Page[MessageView]:
+async def list_messages(ticket_id: UUID, tickets: Looking, session: ReadSession, place: Paging) -> Page[MessageView]:
     """Its own, and those of the tickets that were merged into it."""
     recorded = await tickets.find(ticket_id)
     own = Message.conversation_id == recorded.ticket.conversation_id
@@ -56,7 +56,7 @@ async def add_note(ticket_id: UUID, document: CreateNote, messages: Telling, req
 
 
 @router.get("/notes", response_model=Page[NoteView], summary="Read the internal notes")
-async def list_notes(ticket_id: UUID, tickets: Acting, session: Session, place: Paging) -> Page[NoteView]:
+async def list_notes(ticket_id: UUID, tickets: Looking, session: ReadSession, place: Paging) -> Page[NoteView]:
     """Its own, and those of the tickets that were merged into it."""
     await tickets.find(ticket_id)
     mine = select(Note).where((Note.ticket_id == ticket_id) | Note.ticket_id.in_(tickets_merged_into(ticket_id)))

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.dependencies import ActingMember, Caller, Principal, Session, forbidden
+from api.dependencies import ActingMember, Caller, Principal, ReadSession, Session, forbidden
 from api.idempotency import Idempotency, once
 from api.pagination import Page, Paging, after_number
 from api.problems import Problem
@@ -32,7 +32,7 @@ router = APIRouter(prefix="/notifications", tags=["notifications"])
 @router.get("", summary="What members were told")
 async def list_notifications(
     caller: Caller,
-    session: Session,
+    session: ReadSession,
     place: Paging,
     *,
     member_id: Annotated[UUID | None, Query(description="Another member, for supervisors and programs.")] = None,
@@ -56,7 +56,7 @@ async def list_notifications(
 
 
 @router.get("/unread", summary="How many the member has not read")
-async def count_unread(member_id: ActingMember, session: Session) -> UnreadView:
+async def count_unread(member_id: ActingMember, session: ReadSession) -> UnreadView:
     return UnreadView(unread=await _unread(session, member_id))
 
 
@@ -82,7 +82,7 @@ async def mark_read(
 
 
 @router.get("/preferences", summary="What the member wants to be told, and how")
-async def show_preferences(member_id: ActingMember, session: Session) -> PreferencesView:
+async def show_preferences(member_id: ActingMember, session: ReadSession) -> PreferencesView:
     return PreferencesView.of(await read_preferences(session, member_id))
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
-from api.dependencies import AppServices, Caller, Operator, Principal, Services, Session
+from api.dependencies import AppServices, Caller, Operator, Principal, ReadSession, Services, Session
 from api.hand_outs import HandingOut
 from api.idempotency import REPLAYED, Idempotency, RequestId, claim, once
 from api.pagination import Page, Paging, page_by_time
@@ -60,7 +60,7 @@ async def create_organization(
 
 
 @router.get("/organization", summary="Read your organization")
-async def read_organization(caller: Caller, session: Session) -> OrganizationView:
+async def read_organization(caller: Caller, session: ReadSession) -> OrganizationView:
     return OrganizationView.model_validate(await session.get_one(Organization, caller.organization_id))
 
 
@@ -106,7 +106,7 @@ async def create_api_key(
 
 
 @router.get("/api-keys", summary="List API keys")
-async def list_api_keys(caller: Caller, session: Session, place: Paging) -> Page[ApiKeyView]:
+async def list_api_keys(caller: Caller, session: ReadSession, place: Paging) -> Page[ApiKeyView]:
     mine = select(ApiKey).where(ApiKey.organization_id == caller.organization_id)
     return await page_by_time(session, mine, ApiKey, ApiKeyView, place)
 

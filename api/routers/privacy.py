@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy import select
 
-from api.dependencies import AppServices, Caller, Session
+from api.dependencies import AppServices, Caller, ReadSession, Session
 from api.idempotency import Idempotency, once
 from api.own import find_own
 from api.pagination import Page, Paging, page_by_time
@@ -46,13 +46,13 @@ async def erase_requester(
 
 
 @router.get("/erasures", summary="List erasures")
-async def list_erasures(caller: Caller, session: Session, place: Paging) -> Page[ErasureView]:
+async def list_erasures(caller: Caller, session: ReadSession, place: Paging) -> Page[ErasureView]:
     mine = select(Erasure).where(Erasure.organization_id == caller.organization_id)
     return await page_by_time(session, mine, Erasure, ErasureView, place)
 
 
 @router.get("/erasures/{erasure_id}", summary="How far an erasure has come")
-async def read_erasure(erasure_id: UUID, caller: Caller, session: Session) -> ErasureView:
+async def read_erasure(erasure_id: UUID, caller: Caller, session: ReadSession) -> ErasureView:
     return ErasureView.model_validate(await find_own(session, caller, Erasure, erasure_id, "erasure"))
 
 
@@ -77,13 +77,13 @@ async def create_export(
 
 
 @router.get("/exports", summary="List exports")
-async def list_exports(caller: Caller, session: Session, place: Paging) -> Page[ExportView]:
+async def list_exports(caller: Caller, session: ReadSession, place: Paging) -> Page[ExportView]:
     mine = select(Export).where(Export.organization_id == caller.organization_id)
     return await page_by_time(session, mine, Export, ExportView, place)
 
 
 @router.get("/exports/{export_id}", summary="How far an export has come")
-async def read_export(export_id: UUID, caller: Caller, session: Session) -> ExportView:
+async def read_export(export_id: UUID, caller: Caller, session: ReadSession) -> ExportView:
     export = await find_own(session, caller, Export, export_id, "export")
     view = ExportView.model_validate(export)
     if export.status != "running":

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.dependencies import Caller, Principal, Session
+from api.dependencies import Caller, Principal, ReadSession, Session
 from api.idempotency import Idempotency, once
 from api.own import find_own, in_turn
 from api.pagination import Page, Paging, page_by_time
@@ -35,13 +35,13 @@ async def create_ladder(
 
 
 @router.get("", summary="List reminder ladders")
-async def list_ladders(caller: Caller, session: Session, place: Paging) -> Page[ReminderLadderView]:
+async def list_ladders(caller: Caller, session: ReadSession, place: Paging) -> Page[ReminderLadderView]:
     mine = select(ReminderLadderRow).where(ReminderLadderRow.organization_id == caller.organization_id)
     return await page_by_time(session, mine, ReminderLadderRow, ReminderLadderView, place)
 
 
 @router.get("/{ladder_id}", summary="Read a reminder ladder")
-async def read_ladder(ladder_id: UUID, caller: Caller, session: Session) -> ReminderLadderView:
+async def read_ladder(ladder_id: UUID, caller: Caller, session: ReadSession) -> ReminderLadderView:
     return ReminderLadderView.model_validate(
         await find_own(session, caller, ReminderLadderRow, ladder_id, "reminder ladder")
     )

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from sqlalchemy import select
 
-from api.dependencies import Caller, Session
+from api.dependencies import Caller, ReadSession
 from api.own import find_own
 from api.pagination import Page, Paging, page_by_time
 from api.schemas.fields import ExternalId
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/requesters", tags=["conversations"])
 @router.get("", summary="List requesters")
 async def list_requesters(
     caller: Caller,
-    session: Session,
+    session: ReadSession,
     place: Paging,
     external_id: Annotated[ExternalId | None, Query(description="The one you know by this id.")] = None,
 ) -> Page[RequesterView]:
@@ -30,13 +30,13 @@ async def list_requesters(
 
 
 @router.get("/{requester_id}", summary="Read a requester")
-async def read_requester(requester_id: UUID, caller: Caller, session: Session) -> RequesterView:
+async def read_requester(requester_id: UUID, caller: Caller, session: ReadSession) -> RequesterView:
     return RequesterView.model_validate(await find_own(session, caller, Requester, requester_id, "requester"))
 
 
 @router.get("/{requester_id}/conversations", summary="Read a requester's conversations")
 async def list_conversations_of_requester(
-    requester_id: UUID, caller: Caller, session: Session, place: Paging
+    requester_id: UUID, caller: Caller, session: ReadSession, place: Paging
 ) -> Page[ConversationView]:
     """In the order in which they began."""
     await find_own(session, caller, Requester, requester_id, "requester")

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy import Select, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.dependencies import AppServices, Caller, Principal, Session
+from api.dependencies import AppServices, Caller, Principal, ReadSession, Session
 from api.idempotency import Idempotency, once
 from api.own import check_own, find_own, in_turn
 from api.problems import Problem, unique_or
@@ -65,7 +65,7 @@ async def create_policy(
 
 
 @router.get("/sla-policies", summary="List SLA policies in the order in which they are tried")
-async def list_policies(caller: Caller, session: Session) -> PoliciesView:
+async def list_policies(caller: Caller, session: ReadSession) -> PoliciesView:
     return await _all(session, caller)
 
 
@@ -122,7 +122,7 @@ async def preview_policy(document: PreviewDocument, caller: Caller, session: Ses
 
 
 @router.get("/sla-policies/{policy_id}", summary="Read an SLA policy")
-async def read_one(policy_id: UUID, caller: Caller, session: Session) -> SlaPolicyView:
+async def read_one(policy_id: UUID, caller: Caller, session: ReadSession) -> SlaPolicyView:
     row = await find_own(session, caller, SlaPolicyRow, policy_id, "SLA policy")
     return _view(row, await session.get_one(SlaPolicyVersion, (policy_id, row.version)))
 

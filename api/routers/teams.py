@@ -9,7 +9,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.dependencies import Caller, Principal, Session, find_member
+from api.dependencies import Caller, Principal, ReadSession, Session, find_member
 from api.hand_outs import HandingOut
 from api.idempotency import Idempotency, once
 from api.own import check_own, find_own
@@ -35,7 +35,7 @@ async def create_team(document: TeamDocument, caller: Caller, session: Session, 
 
 
 @router.get("", summary="List teams")
-async def list_teams(caller: Caller, session: Session, place: Paging) -> Page[TeamView]:
+async def list_teams(caller: Caller, session: ReadSession, place: Paging) -> Page[TeamView]:
     mine = select(Team).where(Team.organization_id == caller.organization_id)
     rows = list(await session.scalars(after(mine, Team.created_at, Team.id, place)))
     items = await _views(session, rows[: place.limit])
@@ -44,7 +44,7 @@ async def list_teams(caller: Caller, session: Session, place: Paging) -> Page[Te
 
 
 @router.get("/{team_id}", summary="Read a team")
-async def read_team(team_id: UUID, caller: Caller, session: Session) -> TeamView:
+async def read_team(team_id: UUID, caller: Caller, session: ReadSession) -> TeamView:
     return (await _views(session, [await find_own(session, caller, Team, team_id, "team")]))[0]
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy import select
 
-from api.dependencies import AppServices, Caller, Session, find_member, find_team, services_of
+from api.dependencies import AppServices, Caller, ReadSession, Session, find_member, find_team, services_of
 from api.idempotency import Idempotency, RequestId
 from api.pagination import Page, Paging, after, after_number, encode_cursor
 from api.problems import Problem
@@ -49,6 +49,14 @@ async def tickets_of(request: Request, session: Session, caller: Caller) -> Tick
 
 
 Acting = Annotated[Tickets, Depends(tickets_of)]
+
+
+async def _tickets_to_read(request: Request, session: ReadSession, caller: Caller) -> Tickets:
+    return Tickets(services_of(request), session, caller)
+
+
+Looking = Annotated[Tickets, Depends(_tickets_to_read)]
+"""The same where nothing is written."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +168,7 @@ async def list_all(
 
 
 @router.get("/{ticket_id}", response_model=TicketView, summary="Read a ticket")
-async def read_ticket(ticket_id: UUID, tickets: Acting) -> Response:
+async def read_ticket(ticket_id: UUID, tickets: Looking) -> Response:
     """The ticket with the arithmetic of its SLA clocks."""
     recorded = await tickets.find(ticket_id)
     book = await load_sla_book(tickets.session, tickets.caller.organization_id)
@@ -240,7 +248,7 @@ async def escalate_ticket(
 
 
 @router.get("/{ticket_id}/events", response_model=Page[EventView], summary="The whole story: who, what, when, why")
-async def read_events(ticket_id: UUID, tickets: Acting, session: Session, place: Paging) -> Page[EventView]:
+async def read_events(ticket_id: UUID, tickets: Looking, session: ReadSession, place: Paging) -> Page[EventView]:
     await tickets.find(ticket_id)
     events = select(TicketEventRow).where(TicketEventRow.ticket_id == ticket_id)
     statement = after_number(events, TicketEventRow.version, place)
@@ -250,7 +258,7 @@ async def read_events(ticket_id: UUID, tickets: Acting, session: Session, place:
 
 
 @router.get("/{ticket_id}/timers", summary="What happens next by itself, asked of the workflow")
-async def read_timers(ticket_id: UUID, tickets: Acting) -> TimersView:
+async def read_timers(ticket_id: UUID, tickets: Looking) -> TimersView:
     recorded = await tickets.find(ticket_id)
     ticket, waits = recorded.ticket, timers(recorded.ticket)
     try:

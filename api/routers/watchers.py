@@ -7,10 +7,10 @@ from fastapi import APIRouter, Response
 from sqlalchemy import case, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
-from api.dependencies import Caller, Session, find_member
+from api.dependencies import Caller, ReadSession, Session, find_member
 from api.idempotency import Idempotency, once
 from api.problems import Problem
-from api.routers.tickets import Acting
+from api.routers.tickets import Acting, Looking
 from api.schemas.teamwork import PresenceDocument, PresenceView, WatcherView
 from db.models import Member, TicketPresence, TicketWatcher
 from db.watchers import add_watchers
@@ -22,7 +22,7 @@ PRESENT_FOR = timedelta(seconds=30)
 
 
 @router.get("/watchers", summary="Who follows a ticket")
-async def list_watchers(ticket_id: UUID, tickets: Acting, session: Session) -> list[WatcherView]:
+async def list_watchers(ticket_id: UUID, tickets: Looking, session: ReadSession) -> list[WatcherView]:
     await tickets.find(ticket_id)
     watching = (
         select(Member.id.label("member_id"), Member.name, TicketWatcher.created_at.label("since"))
@@ -61,7 +61,7 @@ async def remove_watcher(
 
 
 @router.get("/presence", summary="Who views or answers a ticket at this moment")
-async def list_presences(ticket_id: UUID, tickets: Acting, session: Session) -> list[PresenceView]:
+async def list_presences(ticket_id: UUID, tickets: Looking, session: ReadSession) -> list[PresenceView]:
     await tickets.find(ticket_id)
     return await _present(session, ticket_id)
 
