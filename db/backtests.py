@@ -37,9 +37,11 @@ _EARLIER = text("""
 SELECT c.id, array_agg(m.sentiment ORDER BY m.sent_at, m.id) AS sentiments
 FROM unnest(CAST(:ids AS uuid[]), CAST(:moments AS timestamptz[])) AS c (id, moment)
 CROSS JOIN LATERAL (
-    SELECT id, sent_at, (reading->>'sentiment')::float AS sentiment FROM messages
-    WHERE conversation_id = c.id AND reading IS NOT NULL AND NOT automatic AND sent_at < c.moment
-    ORDER BY sent_at DESC, id DESC LIMIT :many
+    SELECT id, sent_at, (reading->>'sentiment')::float AS sentiment FROM (
+        SELECT id, sent_at, reading, automatic FROM messages  -- fenced as in db/conversations.py
+        WHERE conversation_id = c.id AND sent_at < c.moment ORDER BY sent_at DESC, id DESC OFFSET 0
+    ) AS said
+    WHERE reading IS NOT NULL AND NOT automatic LIMIT :many
 ) AS m
 GROUP BY c.id
 """)

@@ -120,7 +120,7 @@ people AS (
     INSERT INTO requesters (id, organization_id, external_id, name, email, language)
     SELECT DISTINCT ON (requester_id) requester_id, :organization, requester_external_id, name, email, language
     FROM wanted AS w
-    WHERE named OR NOT EXISTS (SELECT FROM conversations AS c WHERE c.id = w.id)
+    WHERE named OR NOT EXISTS (SELECT FROM conversations AS c WHERE c.id = w.id AND c.id = ANY(:conversations))
     ORDER BY requester_id
     ON CONFLICT (id) DO UPDATE
     SET name = coalesce(excluded.name, requesters.name), email = coalesce(excluded.email, requesters.email),
@@ -169,10 +169,14 @@ WITH fresh AS (
 )
 SELECT c.id,
     ARRAY(SELECT f.id FROM fresh AS f WHERE f.conversation_id = c.id) AS fresh,
+    -- The fence, OFFSET 0, leaves the conversation's index alone to be chosen: where few messages had been read when
+    -- Postgres last counted, it would look through all that have been since.
     (SELECT json_agg(json_build_array(m.sent_at, m.reading->'sentiment')) FROM (
-        SELECT sent_at, reading FROM messages
-        WHERE conversation_id = c.id AND reading IS NOT NULL AND NOT automatic
-        ORDER BY sent_at DESC LIMIT {MAX_BACK}
+        SELECT sent_at, reading FROM (
+            SELECT sent_at, reading, automatic FROM messages
+            WHERE conversation_id = c.id ORDER BY sent_at DESC OFFSET 0
+        ) AS said
+        WHERE reading IS NOT NULL AND NOT automatic LIMIT {MAX_BACK}
     ) AS m)::text AS sentiments,
     (SELECT json_object_agg(a.rule_id, a.at) FROM (
         SELECT rule_id, max(at) AS at FROM decisions
@@ -246,8 +250,14 @@ async def keep_conversations(
         }
         for each in wanted
     ]
-    values = {"rows": _json(rows), "organization": organization_id}
-    kept = await session.execute(_CONVERSATIONS, values | {"unnamed": UNNAMED_CHANNEL, "most_tags": MOST_TAGS})
+    values = {
+        "rows": _json(rows),
+        "organization": organization_id,
+        "conversations": [each.id for each in wanted],
+        "unnamed": UNNAMED_CHANNEL,
+        "most_tags": MOST_TAGS,
+    }
+    kept = await session.execute(_CONVERSATIONS, values)
     return {row.id: KeptConversation(*row) for row in kept}
 
 
