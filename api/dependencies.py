@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated
@@ -90,8 +90,12 @@ async def _services(request: Request) -> Services:
 AppServices = Annotated[Services, Depends(_services)]
 
 
-@asynccontextmanager
-async def _opened(request: Request) -> AsyncIterator[AsyncSession]:
+async def _session(request: Request) -> AsyncIterator[AsyncSession]:
+    """A session; whoever writes begins and commits its own transaction with it.
+
+    What it changes is noted in the audit log as done by the caller; what it leaves to be told is told once the
+    request is answered.
+    """
     services = services_of(request)
     # Who signs in, or is invited, is not of one organization yet.
     permission = OPERATIONS.get(_operation(request))  # what is beside the API has no row, and nobody calls it
@@ -104,16 +108,6 @@ async def _opened(request: Request) -> AsyncIterator[AsyncSession]:
                 session.expunge_all()
                 await session.commit()
     await ring_for(session, services.bell)
-
-
-async def _session(request: Request) -> AsyncIterator[AsyncSession]:
-    """A session; whoever writes begins and commits its own transaction with it.
-
-    What it changes is noted in the audit log as done by the caller; what it leaves to be told is told once the
-    request is answered.
-    """
-    async with _opened(request) as session:
-        yield session
 
 
 Session = Annotated[AsyncSession, Depends(_session)]
