@@ -15,7 +15,7 @@ are no more than those of a few requests under way.
 
 
 def load(module: str) -> ModuleType:
-    """Import a program's module, with all that it imports, without looking for garbage in between."""
+    """Import a program's module, with all that it imports, without looking for garbage in between or in it later."""
     gc.disable()
     try:
         return import_module(module)

@@ -48,7 +48,7 @@ class Backtests:
 
         A rule that this version of the code cannot read ends the back-test as failed.
         """
-        async with self._sessions() as session:
+        async with self._sessions.begin() as session:
             backtest = await session.get(Backtest, request.backtest_id)
             if backtest is None:
                 return TriedRule(over=True)

@@ -18,7 +18,7 @@ def test_nothing_is_looked_through_while_a_program_is_loaded_and_its_modules_nev
     assert (
         said("""
 import gc
-from garbage_collection import load, spare_what_is_loaded
+from garbage_collection import load
 looked = []
 gc.callbacks.append(lambda phase, info: looked.append(phase))
 email = load("email.mime.multipart")
