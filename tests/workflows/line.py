@@ -31,7 +31,8 @@ from domain.escalation_commands import Claim, EscalationCommand, HandBack, Raise
 from domain.ids import escalation_workflow_id, human_request_id
 from domain.ticket import Source
 from tests.support import eventually
-from tests.workflows.office import BEFORE_IT_RINGS, Office, still
+from tests.workflows.office import Office, still
+from tests.workflows.skipped_clock import SkippedClock, Wait
 from workflows.bell import escalation_options, raise_by_signal
 from workflows.escalation import EscalationWorkflow
 from workflows.messages import EscalationOutcome, LiveEscalation, StartEscalation
@@ -159,40 +160,21 @@ class Line:
         await self.settled()
 
     async def let_pass(self, time: timedelta) -> Escalation:
-        """Move the clock on, timer by timer, as ``office.Life.let_pass`` does; the state once it is recorded."""
-        await self._idle()
-        until = await self.now() + time
-        while (due_at := await self._next_ring()) and due_at <= until:
-            await self._skip_to(due_at - BEFORE_IT_RINGS)
-            await self._idle()
-        await self._skip_to(until)
-        await self._idle()
+        """Move the clock on; the state once it is recorded."""
+        await self._clock.let_pass(time)
         return await self.settled()
 
     async def now(self) -> datetime:
         """What the workflow's own clock shows."""
+        return await self._clock.now()
+
+    @property
+    def _clock(self) -> SkippedClock:
+        async def waits() -> Sequence[Wait]:
+            return (await self.live()).timers
+
         assert self.office.skipping is not None
-        return await self.office.skipping.get_current_time(self.handle)
-
-    async def _next_ring(self) -> datetime | None:
-        async def found() -> tuple[datetime | None]:
-            waits = (await self.live()).timers
-            assert not waits or waits[0].due_at > await self.now()
-            return (waits[0].due_at if waits else None,)
-
-        return (await eventually(found, 20))[0]
-
-    async def _skip_to(self, moment: datetime) -> None:
-        assert self.office.skipping is not None
-        if (rest := moment - await self.now()) > timedelta(0):
-            await self.office.skipping.fast_forward(self.handle, rest)
-
-    async def _idle(self) -> None:
-        async def rests() -> bool:
-            found = (await self.handle.describe()).raw_description
-            return not (found.HasField("pending_workflow_task") or found.pending_activities)
-
-        assert await eventually(rests, 20)
+        return SkippedClock(self.office.skipping, self.handle, waits)
 
     # Seeing
 

@@ -35,6 +35,7 @@ from domain.ladders import EscalationLadder, ReminderLadder
 from domain.ticket import Status, Ticket
 from settings import Settings
 from tests.support import eventually
+from tests.workflows.skipped_clock import SkippedClock, Wait, at_rest
 from workflows.attributes import attributes_of
 from workflows.handles import ticket_handle
 from workflows.messages import Created, LiveTicket, Outcome, StartTicket, Submitted
@@ -45,9 +46,6 @@ CUSTOMER = Actor(kind=ActorKind.CUSTOMER, id=uuid4(), name="Customer")
 
 DEADLOCK = "TMPRL1101"
 """How the SDK's words about a task that took too long begin."""
-
-BEFORE_IT_RINGS = timedelta(milliseconds=50)
-"""How close to a timer a clock is moved; from there it runs by itself."""
 
 _UPDATES: dict[type, Any] = {
     ChangeStatus: TicketWorkflow.change_status,
@@ -308,49 +306,21 @@ class Life:
             )
 
     async def let_pass(self, time: timedelta) -> Ticket:
-        """Move this ticket's clock on; returns the state once it is recorded.
-
-        It skips to just before each timer, which then rings by itself: where a skip crosses one and the worker takes
-        long over it, the server may skip on to the timer after that, however far away it is.
-        """
-        await self._idle()
-        until = await self.now() + time
-        while (due_at := await self._next_ring()) and due_at <= until:
-            await self._skip_to(due_at - BEFORE_IT_RINGS)
-            await self._idle()
-        if due_at or (await self.settled()).status is not Status.CLOSED:
-            await self._skip_to(until)
-        await self._idle()
+        """Move this ticket's clock on; returns the state once it is recorded."""
+        await self._clock.let_pass(time)
         return await self.settled()
-
-    async def _next_ring(self) -> datetime | None:
-        """When the next timer is due that has not rung."""
-
-        async def found() -> tuple[datetime | None]:
-            waits = (await self.live()).timers
-            assert not waits or waits[0].due_at > await self.now()
-            return (waits[0].due_at if waits else None,)
-
-        return (await eventually(found, 20))[0]
-
-    async def _skip_to(self, moment: datetime) -> None:
-        assert self.office.skipping is not None
-        if (rest := moment - await self.now()) > timedelta(0):
-            await self.office.skipping.fast_forward(self.handle, rest)
 
     async def now(self) -> datetime:
         """What the ticket's own clock shows."""
+        return await self._clock.now()
+
+    @property
+    def _clock(self) -> SkippedClock:
+        async def waits() -> Sequence[Wait]:
+            return (await self.live()).timers
+
         assert self.office.skipping is not None
-        return await self.office.skipping.get_current_time(self.handle)
-
-    async def _idle(self) -> None:
-        """Wait for the end of what the run works on; time that passes meanwhile would pass its next timer by."""
-
-        async def rests() -> bool:
-            found = (await self.handle.describe()).raw_description
-            return not (found.HasField("pending_workflow_task") or found.pending_activities)
-
-        assert await eventually(rests, 20)
+        return SkippedClock(self.office.skipping, self.handle, waits)
 
     # Seeing
 
@@ -427,14 +397,7 @@ class Life:
     async def history_length(self) -> int:
         """Events of the latest run once nothing is under way."""
         await self.settled()
-
-        async def at_rest() -> int:
-            description = await self.handle.describe()
-            raw = description.raw_description
-            busy = bool(raw.pending_activities) or raw.HasField("pending_workflow_task")
-            return 0 if busy else description.history_length
-
-        return await eventually(at_rest)
+        return (await at_rest(self.handle)).history_length
 
     async def runs(self) -> list[int]:
         """How many events each run of the present chain has, the first run first."""
