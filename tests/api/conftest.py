@@ -10,6 +10,7 @@ from temporalio.client import Client
 
 from embedded.temporal import EmbeddedTemporal
 from settings import Settings
+from tests.api.chat import Chat
 from tests.api.running import serving, settings_for, working
 from tests.api.tenant import Tenant, new_tenant
 
@@ -46,3 +47,9 @@ async def http(settings: Settings, temporal_client: Client) -> AsyncIterator[htt
 async def tenant(http: httpx.AsyncClient) -> Tenant:
     """An organization nobody else uses."""
     return await new_tenant(http)
+
+
+@pytest.fixture
+async def chat(tenant: Tenant) -> Chat:
+    """A conversation of the tenant's that nobody has said anything in."""
+    return Chat(tenant)

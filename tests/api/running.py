@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -18,6 +19,7 @@ from db.engine import make_application_engine, make_sessions
 from embedded.ports import LOOPBACK
 from settings import Settings
 from worker import make_worker
+from workflows.sweeping import SweepWorkflow
 
 OPERATOR_KEY = "operator-key-of-the-tests"
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -82,3 +84,11 @@ async def working(temporal: Client, settings: Settings) -> AsyncIterator[None]:
             yield
     finally:
         await engine.dispose()
+
+
+async def sweep(temporal: Client, settings: Settings) -> Any:
+    """What the schedule of sweeps starts, now; its result."""
+    handle = await temporal.start_workflow(
+        SweepWorkflow.run, id=f"sweep-{uuid4()}", task_queue=settings.temporal_task_queue
+    )
+    return await handle.result()

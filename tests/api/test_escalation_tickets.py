@@ -4,20 +4,13 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
-import pytest
-
 from embedded.ports import LOOPBACK, free_port
 from settings import Settings
 from tests.api.chat import Chat
+from tests.api.escalations import raised
 from tests.api.rules import ROUTING, rule
 from tests.api.running import serving
-from tests.api.tenant import Json, Tenant
-from tests.api.test_escalations import raised
-
-
-@pytest.fixture
-async def chat(tenant: Tenant) -> Chat:
-    return Chat(tenant)
+from tests.api.tenant import Json
 
 
 async def ticket_of(chat: Chat, escalation: Json, **document: object) -> Json:

@@ -1,73 +1,12 @@
 import asyncio
 from collections import Counter
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import uuid4
 
-import pytest
-from sqlalchemy import update
-from temporalio.client import Client
-
-from db.engine import make_engine, make_sessions
-from db.models import EscalationReasonRow, TicketOpening
-from embedded.ports import LOOPBACK, free_port
-from settings import Settings
 from tests.api.chat import ASKS_FOR_A_PERSON, Chat, escalation_event
-from tests.api.running import serving
+from tests.api.escalations import ASKED, TELLS, becomes, live, queue, raised
 from tests.api.tenant import Json, Tenant
 from tests.support import eventually
-from workflows.sweeping import SweepWorkflow
-
-ASKED: Json = {"human_requested": True}
-TELLS: Json = {"create_ticket": False, "priority": "high"}
-
-
-@pytest.fixture
-async def chat(tenant: Tenant) -> Chat:
-    return Chat(tenant)
-
-
-async def queue(tenant: Tenant, **params: Any) -> list[Json]:
-    return [each async for each in tenant.pages("/escalations", **params)]
-
-
-async def raised(chat: Chat, **document: Any) -> Json:
-    """The conversation's escalation, raised by a program."""
-    if not document.pop("quiet", False):
-        await chat.say("Where is my bag?")
-    answer = await chat.tenant.post(f"{chat.path}/escalations", {"reason": "The bot gave up.", **document})
-    assert answer["escalation"] is not None
-    escalation: Json = answer["escalation"]
-    return escalation
-
-
-async def becomes(tenant: Tenant, escalation: Json, **values: Any) -> Json:
-    async def has_become() -> Json:
-        found: Json = await tenant.get(f"/escalations/{escalation['id']}")
-        assert {name: found[name] for name in values} == values
-        return found
-
-    return await eventually(has_become)
-
-
-async def live(chat: Chat) -> Json:
-    """The conversation's escalation, once it is in the queue."""
-
-    async def is_there() -> Json:
-        found = await queue(chat.tenant, status=["queued", "claimed"])
-        assert len(found) == 1
-        return found[0]
-
-    return await eventually(is_there)
-
-
-async def sweep(temporal: Client, settings: Settings) -> Any:
-    handle = await temporal.start_workflow(
-        SweepWorkflow.run, id=f"sweep-{uuid4()}", task_queue=settings.temporal_task_queue
-    )
-    return await handle.result()
-
 
 # Raising
 
@@ -232,98 +171,6 @@ async def test_a_bots_line_does_not_end_the_waiting_and_an_agents_does(chat: Cha
     await becomes(chat.tenant, escalation, waiting_since=None)
 
 
-# Having a conversation
-
-
-async def test_of_two_who_take_over_one_wins_and_the_other_is_told_who(chat: Chat) -> None:
-    await chat.say()
-    members = [await chat.tenant.member() for _ in range(3)]
-    answers = await asyncio.gather(
-        *(chat.tenant.acting_for(each).call("POST", f"{chat.path}/takeover", {}) for each in members)
-    )
-    assert sorted(answer.status_code for answer in answers) == [200, 409, 409]
-    [won] = [answer.json() for answer in answers if answer.status_code == 200]
-    for refused in [answer.json() for answer in answers if answer.status_code == 409]:
-        assert (refused["code"], refused["owner_name"]) == ("claimed_by_another", won["owner"]["name"])
-    assert won["reasons"][0]["source"] == "takeover"
-    now = await chat.now()
-    assert (now["handled_by"], now["owner_id"]) == ("human", won["owner"]["id"])
-
-
-async def test_what_a_bot_writes_afterwards_is_kept_and_marked_until_it_is_handed_back(chat: Chat) -> None:
-    member = chat.tenant.acting_for(await chat.tenant.member())
-    await chat.say("Hello?")
-    await chat.say("I am a bot.", author="bot")
-    await member.post(f"{chat.path}/takeover", {})
-    await chat.say("I am still a bot.", author="bot")
-    await chat.say("And I am Ana.", author="agent")
-    ended = await member.post(f"{chat.path}/handback", {"note": "Explained it."})
-    assert (ended["status"], ended["notes"]) == ("resolved", ["Explained it."])
-    assert (await chat.now())["handled_by"] == "bot"
-    await chat.say("Back again.", author="bot")
-    messages = [each async for each in chat.tenant.pages(f"{chat.path}/messages")]
-    assert [each["body"] for each in messages if each["out_of_turn"]] == ["I am still a bot."]
-
-
-async def test_only_who_has_it_or_a_supervisor_hands_it_back(chat: Chat) -> None:
-    tenant = chat.tenant
-    await chat.say()
-    one, two = await tenant.member(), await tenant.member()
-    nobody = await tenant.acting_for(one).call("POST", f"{chat.path}/handback", {})
-    assert (nobody.status_code, nobody.json()["code"]) == (409, "not_claimed")
-    await tenant.acting_for(one).post(f"{chat.path}/takeover", {})
-    refused = await tenant.acting_for(two).call("POST", f"{chat.path}/handback", {})
-    assert refused.json()["code"] == "claimed_by_another"
-    supervisor = await tenant.member(role="supervisor")
-    await tenant.acting_for(supervisor).post(f"{chat.path}/handback", {})
-
-
-async def test_a_program_has_to_say_for_whom_it_takes_over(chat: Chat) -> None:
-    await chat.say()
-    answer = await chat.tenant.call("POST", f"{chat.path}/takeover", {})
-    assert (answer.status_code, answer.json()["code"]) == (403, "member_required")
-
-
-async def test_the_same_takeover_sent_again_is_answered_again(chat: Chat) -> None:
-    member = chat.tenant.acting_for(await chat.tenant.member())
-    await chat.say()
-    first = await member.call("POST", f"{chat.path}/takeover", {}, key="mine")
-    again = await member.call("POST", f"{chat.path}/takeover", {}, key="mine")
-    assert (first.json(), again.headers["Idempotency-Replayed"]) == (again.json(), "true")
-    await member.post(f"{chat.path}/handback", {})
-    late = await member.call("POST", f"{chat.path}/takeover", {}, key="mine")
-    assert late.json()["id"] == first.json()["id"]
-    assert len(await queue(chat.tenant, status=["queued", "claimed"])) == 0
-
-
-async def test_a_removed_members_conversations_go_back_to_the_queue(chat: Chat) -> None:
-    tenant = chat.tenant
-    member = await tenant.member()
-    await chat.say()
-    escalation = await tenant.acting_for(member).post(f"{chat.path}/takeover", {})
-    assert (await tenant.call("DELETE", f"/members/{member['id']}")).status_code in (200, 204)
-    await becomes(tenant, escalation, status="queued", owner=None)
-
-
-async def test_whoever_goes_offline_is_known_to_be_away(chat: Chat) -> None:
-    tenant = chat.tenant
-    member = tenant.acting_for(await tenant.member())
-    await chat.say()
-    escalation = await member.post(f"{chat.path}/takeover", {})
-    await member.call("PUT", "/members/me/presence", {"presence": "online"})
-    await becomes(tenant, escalation, absent_since=None)
-    await member.call("PUT", "/members/me/presence", {"presence": "offline"})
-    away = await eventually(lambda: _away(tenant, escalation))
-    assert away["returns_at"] is not None
-    await member.call("PUT", "/members/me/presence", {"presence": "online"})
-    await becomes(tenant, escalation, absent_since=None)
-
-
-async def _away(tenant: Tenant, escalation: Json) -> Json:
-    found: Json = await tenant.get(f"/escalations/{escalation['id']}")
-    return found if found["absent_since"] else {}
-
-
 # Its end, and its ticket
 
 
@@ -412,65 +259,3 @@ async def test_what_is_dismissed_counts_against_the_version_of_its_rule(tenant: 
     [row] = waited["rows"]
     assert (row["key"], row["escalations"], row["measured"], row["dismissed"]) == ("rule", 4, 1, 2)
     assert 0 <= row["median"] < 60
-
-
-# Between the stores: an API that cannot reach Temporal commits, and dies before it could
-
-
-async def test_a_reason_whose_signal_got_lost_is_swept_into_the_queue(
-    chat: Chat, settings: Settings, temporal_client: Client
-) -> None:
-    await chat.say()
-    await escalation_event(chat.tenant, ASKED, actions=TELLS)
-    async with serving(_cut_off(settings)) as client:
-        cut_off = Chat(replace(chat.tenant, client=client), chat.external_id)
-        answer = await cut_off.tenant.post(f"{chat.path}/escalations", {"reason": "It needs a human."}, key="once")
-        assert (answer["escalation"], answer["line"]) == (None, "Somebody will be with you soon.")
-        assert (await cut_off.send(chat.document(ASKS_FOR_A_PERSON))).status_code == 201
-    assert await queue(chat.tenant) == []
-    await _age(settings, EscalationReasonRow)
-    await sweep(temporal_client, settings)
-    escalation = await live(chat)
-
-    async def all_three() -> bool:
-        return len((await chat.tenant.get(f"/escalations/{escalation['id']}"))["reasons"]) == 3
-
-    assert await eventually(all_three)
-    again = await chat.tenant.post(f"{chat.path}/escalations", {"reason": "It needs a human."}, key="once")
-    assert (again["escalation"]["id"], len(again["escalation"]["reasons"])) == (escalation["id"], 3)
-
-
-async def test_a_ticket_whose_start_got_lost_is_swept_into_life(
-    chat: Chat, settings: Settings, temporal_client: Client
-) -> None:
-    await escalation_event(chat.tenant, ASKED)
-    async with serving(_cut_off(settings)) as client:
-        cut_off = Chat(replace(chat.tenant, client=client), chat.external_id)
-        assert (await cut_off.send(chat.document(ASKS_FOR_A_PERSON))).status_code == 503
-    assert [each async for each in chat.tenant.pages("/tickets")] == []
-    await _age(settings, TicketOpening)
-    await sweep(temporal_client, settings)
-    ticket = await chat.ticket()
-
-    async def told() -> bool:
-        return [each["kind"] for each in await chat.tenant.events(ticket)] == ["created", "customer_replied"]
-
-    assert await eventually(told)
-
-
-def _cut_off(settings: Settings) -> Settings:
-    """Without Temporal, so that nothing of what it is told is ever shown."""
-    short = timedelta(seconds=1)
-    return settings.model_copy(
-        update={"temporal_address": f"{LOOPBACK}:{free_port()}", "command_timeout": short, "read_model_wait": short}
-    )
-
-
-async def _age(settings: Settings, table: type[Any]) -> None:
-    """Let what is written have been written two minutes ago."""
-    engine = make_engine(settings)
-    try:
-        async with make_sessions(engine).begin() as session:
-            await session.execute(update(table).values(created_at=datetime.now(UTC) - timedelta(minutes=2)))
-    finally:
-        await engine.dispose()

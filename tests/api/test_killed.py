@@ -15,8 +15,9 @@ from temporalio.client import Client
 from embedded.ports import LOOPBACK
 from settings import Settings
 from tests.api.chat import ASKS_FOR_A_PERSON, Chat, escalation_event
+from tests.api.escalations import ASKED
+from tests.api.running import sweep
 from tests.api.tenant import Json, Tenant
-from tests.api.test_escalations import ASKED, sweep
 from tests.api.test_exit import program
 from tests.support import eventually
 

@@ -10,9 +10,9 @@ from temporalio.client import Client
 
 from settings import Settings
 from tests.api.chat import ASKS_FOR_A_PERSON, AWAY_FROM_OFFICE, Chat, escalation_event
-from tests.api.running import serving
+from tests.api.escalations import ASKED
+from tests.api.running import serving, sweep
 from tests.api.tenant import Json, Tenant
-from tests.api.test_escalations import ASKED, sweep
 from tests.api.test_killed import grow_old, kept, rows
 from tests.support import eventually
 

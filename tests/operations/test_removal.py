@@ -10,7 +10,8 @@ from temporalio.client import WorkflowExecutionStatus
 from embedded.temporal import temporal_program
 from tests.operations.site import Site
 from tests.support import eventually
-from tests.workflows.office import Life, Office
+from tests.workflows.life import Life
+from tests.workflows.office import Office
 
 
 def end_workflows(baton: Site, organization_id: UUID) -> None:

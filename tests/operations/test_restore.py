@@ -10,8 +10,8 @@ from domain.notices import Medium
 from domain.ticket import Status
 from tests.operations.site import Site
 from tests.support import eventually
+from tests.workflows.life import Life
 from tests.workflows.line import Line
-from tests.workflows.office import Life
 
 SOON = ReminderLadder(
     name="Soon",

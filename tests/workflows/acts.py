@@ -10,7 +10,7 @@ from domain.clocks import Clock
 from domain.commands import AgentReplied, CustomerReplied, Edit, NoteAdded
 from domain.ticket import Ticket
 from settings import Settings
-from tests.workflows.office import API, CUSTOMER, Life
+from tests.workflows.life import API, CUSTOMER, Life
 
 MINUTE = timedelta(minutes=1)
 

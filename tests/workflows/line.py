@@ -31,7 +31,7 @@ from domain.escalation_commands import Claim, EscalationCommand, HandBack, Raise
 from domain.ids import escalation_workflow_id, human_request_id
 from domain.ticket import Source
 from tests.support import eventually
-from tests.workflows.office import Office, still
+from tests.workflows.office import Office
 from tests.workflows.skipped_clock import SkippedClock, Wait
 from workflows.bell import escalation_options, raise_by_signal
 from workflows.escalation import EscalationWorkflow
@@ -84,7 +84,7 @@ class Line:
         return raising
 
     async def tell(self, raising: Raise) -> None:
-        with still(self.office):
+        with self.office.still():
             await raise_by_signal(
                 self.office.client, self.office.settings, RaiseToCome(self.office.id, self.id, raising)
             )
@@ -118,7 +118,7 @@ class Line:
             StartEscalation(organization_id=self.office.id, conversation_id=self.id),
             **escalation_options(self.office.settings, self.office.id, self.id),
         )
-        with still(self.office):
+        with self.office.still():
             outcome: EscalationOutcome = await self.office.client.execute_update_with_start_workflow(
                 _UPDATES[Claim], command, id=command.request_id, start_workflow_operation=start
             )

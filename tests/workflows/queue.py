@@ -11,7 +11,8 @@ from activities.desk import Desk
 from activities.signatures import HandOut
 from db.models import Member, QueuedTicket, TicketRow
 from tests.support import eventually
-from tests.workflows.office import Life, Office
+from tests.workflows.life import Life
+from tests.workflows.office import Office
 from workflows.hand_out import HandOutWorkflow
 from workflows.removal import RemovalWorkflow, StartRemoval
 

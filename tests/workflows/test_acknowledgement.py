@@ -14,7 +14,8 @@ from domain.priority import Priority
 from domain.ticket import Status
 from settings import Settings
 from tests.support import eventually
-from tests.workflows.office import Life, Office
+from tests.workflows.life import Life
+from tests.workflows.office import Office
 
 LIMIT = timedelta(minutes=30)
 MINUTE = timedelta(minutes=1)

@@ -16,7 +16,8 @@ from domain.priority import Priority
 from domain.ticket import Status
 from settings import Settings
 from tests.support import eventually
-from tests.workflows.office import API, Life, Office
+from tests.workflows.life import API, Life
+from tests.workflows.office import Office
 from tests.workflows.queue import hand_out, now, owned, owners, queued, rows, set_member
 
 ROUND_ROBIN, LEAST_LOADED = Assignment.ROUND_ROBIN, Assignment.LEAST_LOADED

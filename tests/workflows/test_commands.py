@@ -10,7 +10,8 @@ from domain.commands import Command, Escalate, NoteAdded
 from domain.priority import Priority
 from domain.ticket import Status, legal_targets
 from settings import Settings
-from tests.workflows.office import API, Life, Office
+from tests.workflows.life import API, Life
+from tests.workflows.office import Office
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,9 @@ from domain.priority import Priority
 from domain.ticket import Source
 from settings import Settings
 from tests.support import eventually
+from tests.workflows.life import Life
 from tests.workflows.line import Line, cause_of, edit_team
-from tests.workflows.office import Life, Office, add_ladder
+from tests.workflows.office import Office, add_ladder
 from tests.workflows.queue import change_member
 from tests.workflows.rules import Rules
 

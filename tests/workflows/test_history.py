@@ -10,7 +10,8 @@ from domain.commands import Edit
 from domain.ladders import ReminderAction, ReminderLadder, ReminderStep
 from domain.ticket import Status
 from settings import Settings
-from tests.workflows.office import API, Life, Office
+from tests.workflows.life import API, Life
+from tests.workflows.office import Office
 from workflows.search_attributes import TICKET_STATUS
 
 SHORT = 40

@@ -9,7 +9,8 @@ from temporalio.exceptions import ApplicationError
 from domain.commands import CustomerReplied
 from domain.ticket import Status, Ticket
 from tests.support import eventually
-from tests.workflows.office import CUSTOMER, Life, Office
+from tests.workflows.life import CUSTOMER, Life
+from tests.workflows.office import Office
 
 
 async def closed(office: Office) -> Life:

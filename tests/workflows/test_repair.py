@@ -13,7 +13,8 @@ from domain.ticket import Status
 from repair.__main__ import run
 from repair.comparison import Comparison, Finding
 from tests.support import eventually
-from tests.workflows.office import Life, Office
+from tests.workflows.life import Life
+from tests.workflows.office import Office
 from tests.workflows.queue import rows
 
 

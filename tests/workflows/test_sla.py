@@ -12,7 +12,8 @@ from domain.ladders import Notify, RaisePriority, Reassign, Target
 from domain.priority import Priority
 from domain.ticket import Status
 from tests.workflows.acts import ask, edit, left, note, of_the_sla, reply
-from tests.workflows.office import Life, Office
+from tests.workflows.life import Life
+from tests.workflows.office import Office
 from tests.workflows.rules import Rules, step
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

@@ -11,7 +11,7 @@ from domain.ladders import RaisePriority
 from domain.sla_notices import METRIC_WORDS
 from domain.ticket import Status
 from tests.workflows.acts import ask, of_the_sla, reply
-from tests.workflows.office import Life
+from tests.workflows.life import Life
 from tests.workflows.rules import Rules, step
 from workflows.search_attributes import TICKET_BREACHED
 

@@ -9,7 +9,7 @@ from domain.calendar import BusinessCalendar, Weekday, WeeklyHours
 from domain.clocks import Metric
 from domain.sla import SlaTime
 from tests.workflows.acts import ask, of_the_sla, reply
-from tests.workflows.office import Life
+from tests.workflows.life import Life
 from tests.workflows.rules import Rules
 
 BERLIN = ZoneInfo("Europe/Berlin")

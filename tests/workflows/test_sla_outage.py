@@ -14,7 +14,8 @@ from domain.commands import AgentReplied
 from domain.ladders import Notify, RaisePriority, Target
 from settings import Settings
 from tests.support import eventually
-from tests.workflows.office import Life, Office
+from tests.workflows.life import Life
+from tests.workflows.office import Office
 from tests.workflows.rules import Rules, step
 from worker import make_worker
 

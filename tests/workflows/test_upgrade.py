@@ -11,8 +11,9 @@ from db.engine import Sessions
 from embedded.temporal import temporal_program
 from settings import Settings
 from tests.support import eventually
+from tests.workflows.life import Life
 from tests.workflows.next_ticket import MARK, NextTicketWorkflow
-from tests.workflows.office import Life, Office
+from tests.workflows.office import Office
 from worker import make_worker
 from workflows.rollout import RolloutWorkflow
 

@@ -24,7 +24,8 @@ from embedded.process import Child
 from settings import Settings
 from tests.support import eventually
 from tests.workflows.acts import is_blocked
-from tests.workflows.office import Life, Office
+from tests.workflows.life import Life
+from tests.workflows.office import Office
 from tests.workflows.queue import hand_out, owned, owners, queued, recorded_owners, rows, set_member
 from worker import make_worker
 from workflows.messages import Outcome
