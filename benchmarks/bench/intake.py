@@ -3,8 +3,8 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
-from itertools import count
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import count, repeat
 from typing import Any
 from uuid import uuid4
 
@@ -23,23 +23,43 @@ _numbers = count(1)
 
 
 async def intake(bench: Bench, seconds: float) -> dict[str, Any]:
-    """Batches at 500 messages a second, then single messages at 150 a second; 1 in 100 matches a rule."""
+    """Batches at 500 messages a second, then single messages at 150 a second; 1 in 100 matches a rule, and escalates.
+
+    Batches come at an even pace, as one import sends them, and once more at random moments, as many would; single
+    messages come at random moments, as customers write.
+    """
     async with bench.desk.connections(1, Latencies()) as (connection,):
         for number in range(RULES):
             await connection.post("rule", "/escalation-events", _rule(number))
         await connection.post("warm", "/messages/batch", {"messages": [_row() for _ in range(ROWS)]})
     return {
         "rules": RULES,
-        "batches": await _paced(bench, seconds, 500 / ROWS, ROWS, _batch),
-        "alone": await _paced(bench, seconds, 150, 1, _alone),
+        "batches": await _paced(bench, seconds, _evenly(500 / ROWS), ROWS, _batch),
+        "batches_at_random": await _paced(bench, seconds, _at_random(500 / ROWS), ROWS, _batch),
+        "alone": await _paced(bench, seconds, _at_random(150), 1, _alone),
     }
 
 
+def _evenly(per_second: float) -> Iterator[float]:
+    """Seconds between requests."""
+    return repeat(1 / per_second)
+
+
+def _at_random(per_second: float) -> Iterator[float]:
+    """The same at a steady mean: in some seconds twice as many come."""
+    randomness = random.Random(1)
+    return (randomness.expovariate(per_second) for _ in count())
+
+
 async def _paced(
-    bench: Bench, seconds: float, per_second: float, messages: int, send: Callable[[Connection, float], Awaitable[None]]
+    bench: Bench,
+    seconds: float,
+    gaps: Iterator[float],
+    messages: int,
+    send: Callable[[Connection, float], Awaitable[None]],
 ) -> dict[str, Any]:
-    """Requests at random moments at a steady mean, each timed from when it was due."""
-    latencies, randomness = Latencies(), random.Random(1)
+    """Requests with these gaps between them, each timed from when it was due."""
+    latencies = Latencies()
     free: asyncio.Queue[Connection] = asyncio.Queue()
 
     async def fire(due: float) -> None:
@@ -55,7 +75,7 @@ async def _paced(
             free.put_nowait(connection)
         due = began
         while due < began + seconds:
-            due += randomness.expovariate(per_second)
+            due += next(gaps)
             await asyncio.sleep(max(0, due - time.perf_counter()))
             tasks.create_task(fire(due))
     took, cpu = time.perf_counter() - began, spent(before, cpu_seconds(bench.stack_pids()))
