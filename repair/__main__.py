@@ -22,11 +22,12 @@ from db.escalations import remembered_requests
 from db.models import TicketRow
 from domain.ids import escalation_workflow_id, workflow_id
 from domain.ticket import Status, Ticket
-from repair.comparison import AT_ONCE, Compared, Comparison, Finding
 from repair.escalation_comparison import ComparedEscalation, EscalationComparison
 from repair.escalation_rebuilding import EscalationRebuilding
+from repair.findings import AT_ONCE, Finding
 from repair.rebuilding import CannotRebuild, Rebuilding
 from repair.revival import Revival
+from repair.ticket_comparison import Compared, Comparison
 from settings import Settings, read_settings
 from workflows.connection import connect
 from workflows.requests import REMEMBERED_REQUESTS

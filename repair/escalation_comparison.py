@@ -23,9 +23,8 @@ from db.escalations import count_changes
 from db.models import EscalationRow
 from domain.escalation import LIVE, Escalation
 from domain.ids import escalation_workflow_id
-from repair.comparison import (
+from repair.findings import (
     AT_ONCE,
-    PAGE,
     CannotBeAsked,
     Finding,
     Verdict,
@@ -34,6 +33,7 @@ from repair.comparison import (
     hindered,
     looked_through,
     name_of,
+    on_record,
 )
 from repair.progress import stuck
 from workflows.escalation import EscalationWorkflow
@@ -64,7 +64,9 @@ class EscalationComparison:
     async def all(self, organization_id: UUID | None = None) -> AsyncIterator[ComparedEscalation]:
         """Every live escalation on record, then every workflow that says something else than the record."""
         seen: set[UUID] = set()
-        async for page in self._pages(organization_id):
+        live = EscalationRow.status.in_(LIVE)
+        mine = [EscalationRow.organization_id == organization_id] if organization_id else []
+        async for page in on_record(self.sessions, EscalationRow, Escalation, live, *mine):
             seen.update(row.conversation_id for row in page)
             for compared in await self._compare(page):
                 yield compared
@@ -186,22 +188,6 @@ class EscalationComparison:
             if finding is Finding.GAPS:
                 return ComparedEscalation(row.conversation_id, row.id, finding, detail)
         return None
-
-    async def _pages(self, organization_id: UUID | None) -> AsyncIterator[Sequence[Escalation]]:
-        last: UUID | None = None
-        while True:
-            live = EscalationRow.status.in_(LIVE)
-            statement = select(EscalationRow.state).where(live).order_by(EscalationRow.id).limit(PAGE)
-            if organization_id:
-                statement = statement.where(EscalationRow.organization_id == organization_id)
-            if last:
-                statement = statement.where(EscalationRow.id > last)
-            async with self.sessions() as session:
-                page = [Escalation.model_validate(state) for state in await session.scalars(statement)]
-            if not page:
-                return
-            yield page
-            last = page[-1].id
 
 
 def _goes_on(row: Escalation, live: Escalation) -> bool:

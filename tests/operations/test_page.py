@@ -16,7 +16,7 @@ from api.security import hash_api_key
 from embedded.demo import ORGANIZATION_ID
 from embedded.schema import CHECKOUT
 from repair.__main__ import _options
-from repair.comparison import Finding
+from repair.findings import Finding
 from settings import Settings
 
 PAGE = (CHECKOUT / "docs" / "operations.md").read_text()

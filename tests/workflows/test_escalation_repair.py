@@ -8,8 +8,8 @@ from sqlalchemy import delete, select, update
 from db.models import Delivery, EscalationChangeRow, EscalationRow, Notification
 from domain.escalation import Escalation, EscalationStatus
 from domain.escalation_commands import Claim
-from repair.comparison import Finding
 from repair.escalation_comparison import EscalationComparison
+from repair.findings import Finding
 from tests.support import eventually
 from tests.workflows.line import Line
 from tests.workflows.office import Office

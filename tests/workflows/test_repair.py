@@ -11,7 +11,8 @@ from sqlalchemy import delete, select, text, update
 from db.models import Notification, QueuedTicket, TicketEventRow, TicketRow
 from domain.ticket import Status
 from repair.__main__ import run
-from repair.comparison import Comparison, Finding
+from repair.findings import Finding
+from repair.ticket_comparison import Comparison
 from tests.support import eventually
 from tests.workflows.life import Life
 from tests.workflows.office import Office
