@@ -7,7 +7,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
@@ -27,10 +26,6 @@ from embedded.temporal import DYNAMIC_CONFIG, EmbeddedTemporal, dynamic_config_a
 from tests.support import drain
 from workflows import search_attributes
 from workflows.payloads import data_converter
-
-# httpcore imports it for every request, and to find out that it is not installed takes a walk over the whole path.
-if find_spec("sniffio") is None:
-    sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 # What API and worker run on; from 3.14 on Python warns of policies.
 if sys.version_info < (3, 14):
