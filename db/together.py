@@ -9,9 +9,6 @@ Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-COMPANY = 0.01
-"""Seconds between turns while there is a queue, in which more come; ``docs/performance.md`` says what it brings."""
-
 Act = Callable[[Sequence[Item]], Awaitable[Sequence[Result]]]
 
 
@@ -27,8 +24,7 @@ class Together(Generic[Key, Item, Result]):
     """Does things for items of one key together, at most ``most`` at a time; one a process.
 
     What comes alone has its turn at once: nobody waits for company. What comes while another turn is under way goes
-    into the next one, with all that came meanwhile and a moment (``COMPANY``) after: the busier it is, the more share a
-    transaction, or a look-up.
+    into the next one, with all that came meanwhile: the busier it is, the more share a transaction, or a look-up.
     """
 
     def __init__(self, most: int) -> None:
@@ -62,8 +58,6 @@ class Together(Generic[Key, Item, Result]):
                 for (_, waiting), result in zip(taken, results, strict=True):
                     if not waiting.done():
                         waiting.set_result(result)
-            if line.waiting:
-                await asyncio.sleep(COMPANY)
         line.worker = None
         if self._lines.get(key) is line:
             del self._lines[key]

@@ -1,4 +1,4 @@
-"""What comes while a transaction is under way goes into the next one; who comes alone waits for no company."""
+"""What comes while a transaction is under way goes into the next one; nobody waits for company."""
 
 import asyncio
 from collections.abc import Sequence
@@ -55,15 +55,6 @@ async def test_who_comes_meanwhile_goes_together_and_no_more_than_so_many(store:
     store.gate.set()
     assert await asyncio.gather(*first, *others) == [2, 4, 6, 8, 10]
     assert store.commits == [[1], [2, 3, 4], [5]]
-
-
-async def test_while_there_is_a_queue_a_moments_company_is_waited_for(store: Store) -> None:
-    first = await store.adding(1)
-    second = await store.adding(2)
-    store.gate.set()
-    await asyncio.gather(*first)
-    await asyncio.gather(*second, *await store.adding(3))
-    assert store.commits == [[1], [2, 3]]
 
 
 async def test_keys_do_not_wait_for_each_other(store: Store) -> None:
