@@ -77,14 +77,16 @@ class Intake:
             async with few, services.sessions() as session:
                 messages = Messages(Tickets(services, session, self.caller))
                 for arrival in turn:
+                    if away:
+                        arrival.untold = _untold(away[0], arrival)
+                        continue
                     try:
-                        if not away:
-                            await tell_about(messages, arrival)
+                        await tell_about(messages, arrival)
                     except Problem as problem:
                         arrival.untold = _untold(problem, arrival)
                         away.extend([problem] if problem.code in _AWAY else [])
                     else:
-                        arrival.untold = _untold(away[0], arrival) if away else None
+                        arrival.untold = None
 
         results = await asyncio.gather(*map(tell_in_turn, by_conversation.values()), return_exceptions=True)
         for result in results:

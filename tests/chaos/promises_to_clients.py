@@ -51,11 +51,18 @@ def was_so_already(evidence: Evidence, command: Command) -> bool:
 
 
 def _traces(command: Command, what: str, effects: Sequence[Row], facts: Sequence[Row]) -> Iterator[Finding]:
+    """What a refused command did; the refusal itself is on record where nobody waited for the first attempt's answer."""
     assert command.answered
+    if not command.sent.waits:
+        effects = [each for each in effects if not _is_its_refusal(each, command.answered.code)]
     if effects or facts:
         place = f"ticket {effects[0]['ticket_id']} v{effects[0]['version']}" if effects else "stored, but not told"
         unknown = f" after {len(command.unknown)} unknown attempts" if command.unknown else ""
         yield Finding(Wrong.TRACE, f"{what}, {command.answered.code}{unknown}: {place}")
+
+
+def _is_its_refusal(effect: Row, code: str | None) -> bool:
+    return effect["kind"] == EventKind.COMMAND_REFUSED and effect["about"]["code"] == code
 
 
 def _other_answers(evidence: Evidence, command: Command, what: str, effect: Row) -> Iterator[Finding]:

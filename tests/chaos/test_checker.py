@@ -106,6 +106,24 @@ async def test_refused_command_that_has_an_effect_left_a_trace(calm_run: CalmRun
     assert {finding.wrong for finding in findings} == {Wrong.TRACE}
 
 
+@pytest.mark.parametrize(("waits", "code", "wrong"), [(False, "own", False), (False, "other", True), (True, "own", True)])
+async def test_only_a_refusal_nobody_waited_for_is_on_record(
+    calm_run: CalmRun, waits: bool, code: str, wrong: bool
+) -> None:
+    command = edits(calm_run)[0]
+    tables = await calm_run.altered(
+        f"""UPDATE ticket_events SET kind = 'command_refused', about = '{{"code": "own"}}'
+        WHERE request_id = '{command.key}'"""
+    )
+    sent, command.sent = command.sent, command.sent.model_copy(update={"waits": waits})
+    try:
+        with answered(command, verdict=Verdict.REFUSED, code=code):
+            findings = found(calm_run, tables).findings
+    finally:
+        command.sent = sent
+    assert any(each.wrong is Wrong.TRACE for each in findings) == wrong
+
+
 async def test_refused_message_that_was_stored_but_never_told_left_a_trace(calm_run: CalmRun) -> None:
     command = next(each for each in calm_run.history.of(Verdict.ACKNOWLEDGED) if each.sent.what is What.AGENT_MESSAGE)
     assert command.answered
