@@ -1,5 +1,6 @@
 """Tries rules on what customers wrote."""
 
+from contextlib import aclosing
 from datetime import UTC, datetime
 
 import structlog
@@ -129,15 +130,16 @@ async def _try_on_conversations(
     )
     case: Case | None = None
     sentiments: Sentiments = ()
-    async for messages in messages_of(session, backtest, conversations):
-        activity.heartbeat()
-        for past in messages:
-            if case is None or case.conversation_id != past.conversation_id:
-                if case is not None:
-                    gathering.add(case)
-                case = Case(rules, past.conversation_id, past.external_id)
-                sentiments = earlier.get(past.conversation_id, ())
-            sentiments = _look(case, past, sentiments, calendar)
+    async with aclosing(messages_of(session, backtest, conversations)) as some:
+        async for messages in some:
+            activity.heartbeat()
+            for past in messages:
+                if case is None or case.conversation_id != past.conversation_id:
+                    if case is not None:
+                        gathering.add(case)
+                    case = Case(rules, past.conversation_id, past.external_id)
+                    sentiments = earlier.get(past.conversation_id, ())
+                sentiments = _look(case, past, sentiments, calendar)
     if case is not None:
         gathering.add(case)
     return [(each.created_at, each.id) for each in conversations]

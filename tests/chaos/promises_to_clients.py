@@ -51,7 +51,7 @@ def was_so_already(evidence: Evidence, command: Command) -> bool:
 
 
 def _traces(command: Command, what: str, effects: Sequence[Row], facts: Sequence[Row]) -> Iterator[Finding]:
-    """What a refused command did; the refusal itself is on record where nobody waited for the first attempt's answer."""
+    """What a refused command did. Where nobody waited for an answer, the refusal itself is on record."""
     assert command.answered
     if not command.sent.waits:
         effects = [each for each in effects if not _is_its_refusal(each, command.answered.code)]
@@ -62,7 +62,7 @@ def _traces(command: Command, what: str, effects: Sequence[Row], facts: Sequence
 
 
 def _is_its_refusal(effect: Row, code: str | None) -> bool:
-    return effect["kind"] == EventKind.COMMAND_REFUSED and effect["about"]["code"] == code
+    return bool(effect["kind"] == EventKind.COMMAND_REFUSED and effect["about"]["code"] == code)
 
 
 def _other_answers(evidence: Evidence, command: Command, what: str, effect: Row) -> Iterator[Finding]:

@@ -106,7 +106,9 @@ async def test_refused_command_that_has_an_effect_left_a_trace(calm_run: CalmRun
     assert {finding.wrong for finding in findings} == {Wrong.TRACE}
 
 
-@pytest.mark.parametrize(("waits", "code", "wrong"), [(False, "own", False), (False, "other", True), (True, "own", True)])
+@pytest.mark.parametrize(
+    ("waits", "code", "wrong"), [(False, "own", False), (False, "other", True), (True, "own", True)]
+)
 async def test_only_a_refusal_nobody_waited_for_is_on_record(
     calm_run: CalmRun, waits: bool, code: str, wrong: bool
 ) -> None:

@@ -1,15 +1,22 @@
 """Back-tests look at everything once, whatever happens to the worker, until they are stopped."""
 
+import gc
 import time
+import warnings
+from contextlib import aclosing
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from temporalio.client import Client
 
 from activities.signatures import TriedRule
+from db.backtests import conversation_page, messages_of
 from db.engine import Sessions
+from db.models import Backtest
 from domain.rules.backtest import BacktestStatus, Findings, FoundBy
 from settings import Settings
 from tests.support import eventually
@@ -126,3 +133,29 @@ async def test_at_least_fifty_thousand_messages_a_minute_are_looked_at(
     _, findings = await past.found(backtest_id)
     assert (findings.new.cases, findings.new.acted) == (1250, 3750)
     assert len(findings.hits) == 100
+
+
+async def test_messages_whose_connection_is_lost_on_the_way_leave_nothing_open(
+    past: Past, settings: Settings, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.backtests.FETCHED", 2)
+    await past.happened([["Hello"] * 6])
+    backtest_id = await past.backtest(REFUND)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        with pytest.raises(DBAPIError):
+            await _read_and_lose(sessions, settings, backtest_id)
+        gc.collect()
+    assert [str(each.message) for each in seen] == []
+
+
+async def _read_and_lose(sessions: Sessions, settings: Settings, backtest_id: UUID) -> None:
+    async with sessions() as session:
+        pid = await session.scalar(text("SELECT pg_backend_pid()"))
+        backtest = await session.get_one(Backtest, backtest_id)
+        conversations = await conversation_page(session, backtest, None, 10)
+        async with aclosing(messages_of(session, backtest, conversations)) as pages:
+            async for page in pages:
+                assert len(page) == 2
+                with psycopg.connect(settings.psycopg_url, autocommit=True) as other:
+                    other.execute("SELECT pg_terminate_backend(%s)", [pid])
