@@ -1,6 +1,5 @@
 """One ticket of an office: what can be done to it, and what can be seen of it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ from domain.events import Actor, ActorKind
 from domain.ids import workflow_id
 from domain.ticket import Status, Ticket
 from tests.support import eventually
-from tests.workflows.skipped_clock import SkippedClock, Wait, at_rest
+from tests.workflows.skipped_clock import SkippedClock, at_rest
 from workflows.attributes import attributes_of
 from workflows.handles import ticket_handle
 from workflows.messages import Created, LiveTicket, Outcome, StartTicket, Submitted
@@ -197,11 +196,8 @@ class Life:
 
     @property
     def _clock(self) -> SkippedClock:
-        async def waits() -> Sequence[Wait]:
-            return (await self.live()).timers
-
         assert self.office.skipping is not None
-        return SkippedClock(self.office.skipping, self.handle, waits)
+        return SkippedClock(self.office.skipping, self.handle, self.live)
 
     # Seeing
 

@@ -32,7 +32,7 @@ from domain.ids import escalation_workflow_id, human_request_id
 from domain.ticket import Source
 from tests.support import eventually
 from tests.workflows.office import Office
-from tests.workflows.skipped_clock import SkippedClock, Wait
+from tests.workflows.skipped_clock import SkippedClock
 from workflows.bell import escalation_options, raise_by_signal
 from workflows.escalation import EscalationWorkflow
 from workflows.messages import EscalationOutcome, LiveEscalation, StartEscalation
@@ -170,11 +170,8 @@ class Line:
 
     @property
     def _clock(self) -> SkippedClock:
-        async def waits() -> Sequence[Wait]:
-            return (await self.live()).timers
-
         assert self.office.skipping is not None
-        return SkippedClock(self.office.skipping, self.handle, waits)
+        return SkippedClock(self.office.skipping, self.handle, self.live)
 
     # Seeing
 

@@ -107,7 +107,7 @@ class Office:
 
     async def ticket(
         self, *, assignee: str | None = None, history_limit: int = 500, follow_up_of: UUID | None = None
-    ) -> "Life":
+    ) -> Life:
         """A new ticket of the team, recorded; nobody's clock runs but the one a test moves."""
         life = Life(self, uuid4() if follow_up_of is None else follow_up_id(follow_up_of))
         self.lives.append(life)

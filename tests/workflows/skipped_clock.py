@@ -23,13 +23,20 @@ class Wait(Protocol):
     def due_at(self) -> datetime: ...
 
 
+class Live(Protocol):
+    """What a workflow answers of itself: what it waits for, the next first."""
+
+    @property
+    def timers(self) -> Sequence[Wait]: ...
+
+
 @dataclass(frozen=True)
 class SkippedClock:
-    """``waits`` tells what the workflow waits for, the next first."""
+    """``live`` asks the workflow."""
 
     environment: WorkflowEnvironment
     handle: WorkflowHandle[Any, Any]
-    waits: Callable[[], Awaitable[Sequence[Wait]]]
+    live: Callable[[], Awaitable[Live]]
 
     async def now(self) -> datetime:
         """What the workflow's own clock shows."""
@@ -52,7 +59,7 @@ class SkippedClock:
         """When the next timer is due that has not rung."""
 
         async def found() -> tuple[datetime | None]:
-            waits = await self.waits()
+            waits = (await self.live()).timers
             assert not waits or waits[0].due_at > await self.now()
             return (waits[0].due_at if waits else None,)
 
